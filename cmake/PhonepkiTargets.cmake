@@ -1,0 +1,50 @@
+# One way to declare a library and a test.
+#
+#   phonepki_library(ca_x509 SOURCES issuer.cc ... DEPS base OpenSSL::Crypto [PRIVATE_DEPS ...])
+#     makes target phonepki_ca_x509 (DEPS naming one of our targets are written without the prefix).
+#
+#   phonepki_test(ca_x509_test SOURCES ... DEPS ca_x509 [LABELS pg] [WHOLE])
+#     a GoogleTest binary. Each test case is a ctest entry of its own, unless WHOLE is given:
+#     then the binary is one entry (tests that share an expensive environment such as a PostgreSQL).
+function(phonepki_resolve out)
+  set(result)
+  foreach(dep IN LISTS ARGN)
+    if(TARGET phonepki_${dep})
+      list(APPEND result phonepki_${dep})
+    else()
+      list(APPEND result ${dep})
+    endif()
+  endforeach()
+  set(${out} ${result} PARENT_SCOPE)
+endfunction()
+
+function(phonepki_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(phonepki_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(phonepki_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  phonepki_resolve(public ${ARG_DEPS})
+  phonepki_resolve(private ${ARG_PRIVATE_DEPS})
+  target_link_libraries(phonepki_${name} PUBLIC ${public} PRIVATE ${private})
+endfunction()
+
+include(GoogleTest)
+function(phonepki_test name)
+  cmake_parse_arguments(ARG "WHOLE" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE PHONEPKI_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  phonepki_resolve(deps ${ARG_DEPS})
+  target_link_libraries(${name} PRIVATE ${deps} GTest::gmock GTest::gtest)
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  if(ARG_WHOLE)
+    target_link_libraries(${name} PRIVATE GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  else()
+    target_link_libraries(${name} PRIVATE GTest::gtest_main)
+    gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
+      PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  endif()
+endfunction()
