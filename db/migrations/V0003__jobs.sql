@@ -49,7 +49,8 @@ CREATE UNIQUE INDEX job_unfinished_slot_idx ON job (device_id, slot) WHERE finis
 CREATE INDEX job_knock_due_idx ON job (location_id, run_at, id)
   WHERE state IN ('scheduled', 'waiting', 'running', 'deferred');
 CREATE INDEX job_verify_due_idx ON job (run_at, id) WHERE state = 'verifying';
-CREATE INDEX job_occupied_idx ON job (location_id) WHERE state IN ('waiting', 'running');
+CREATE INDEX job_occupied_idx ON job (location_id)
+  WHERE finished_at IS NULL AND (state IN ('waiting', 'running') OR worker IS NOT NULL);
 CREATE INDEX job_deadline_idx ON job (deadline) WHERE finished_at IS NULL;
 CREATE INDEX job_deployment_idx ON job (deployment_id, state, reason);
 CREATE INDEX job_device_idx ON job (device_id, id);

@@ -1,0 +1,75 @@
+// Automatic certificate deployments, and the jobs they create.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include "db/database.h"
+
+namespace phonepki::db {
+
+struct DeploymentProgress {
+  std::int64_t scheduled = 0, waiting = 0, running = 0, deferred_busy = 0, deferred_offline = 0, verifying = 0;
+  std::int64_t succeeded = 0, failed = 0, timed_out = 0, cancelled = 0, superseded = 0, halted = 0;
+
+  std::int64_t unfinished() const {
+    return scheduled + waiting + running + deferred_busy + deferred_offline + verifying;
+  }
+  std::int64_t total() const {
+    return unfinished() + succeeded + failed + timed_out + cancelled + superseded + halted;
+  }
+  bool operator==(const DeploymentProgress&) const = default;
+};
+
+struct DeploymentRecord {
+  std::int64_t id = 0;
+  std::int64_t location_id = 0;
+  std::string location_display_name;
+  std::string slot;
+  std::int64_t connector_id = 0;
+  std::string connector_display_name;
+  absl::Time deploy_at;
+  bool active = false;
+  bool superseded = false;
+  std::optional<absl::Time> started_at;
+  absl::Duration job_deadline;
+  absl::Time created_at;
+  DeploymentProgress progress;
+};
+
+// kInvalidArgument: unknown location or connector (foreign key).
+absl::StatusOr<std::int64_t> InsertDeployment(Tx& tx, const DeploymentRecord& deployment);
+// With progress. kNotFound when one is missing.
+absl::StatusOr<std::vector<DeploymentRecord>> GetDeployments(Tx& tx, const std::vector<std::int64_t>& ids);
+// Locks the row. Without progress. kNotFound.
+absl::StatusOr<DeploymentRecord> LockDeployment(Tx& tx, std::int64_t id);
+// Ids below `before`, descending (newest first); location filter optional. With progress.
+absl::StatusOr<std::vector<DeploymentRecord>> ListDeployments(Tx& tx, std::optional<std::int64_t> location_id,
+                                                              std::int64_t before, int limit);
+absl::Status UpdateDeploymentPlan(Tx& tx, const DeploymentRecord& deployment);
+absl::Status SetDeploymentActive(Tx& tx, std::int64_t id, bool active);
+// The rule in force for the same location and slot, if it is another one; locked.
+absl::StatusOr<std::optional<std::int64_t>> FindDeploymentInForce(Tx& tx, std::int64_t location_id,
+                                                                  const std::string& slot);
+absl::Status MarkDeploymentSuperseded(Tx& tx, std::int64_t id);
+// kFailedPrecondition (foreign key) while it has jobs that are not deleted with it.
+absl::Status DeleteDeploymentWithJobs(Tx& tx, std::int64_t id);
+// Display names of the active deployments that issue through the connector.
+absl::StatusOr<std::vector<std::string>> ListActiveDeploymentsOfConnector(Tx& tx, std::int64_t connector_id);
+
+// Deployments whose deploy date has come and that have no jobs yet; locked, others skip them.
+absl::StatusOr<std::vector<std::int64_t>> ClaimDueDeployments(Tx& tx, int limit);
+// One job per phone of the location, in one statement; an unfinished job of an older deployment for the same slot
+// is superseded. Sets started_at. Call under LockPlacementExclusive. Returns the number of jobs.
+absl::StatusOr<std::int64_t> StartDeployment(Tx& tx, std::int64_t id);
+// Late joiners: jobs for these phones from every started rule of the location each is in now, unless it had one.
+// Call under LockPlacementShared or Exclusive.
+absl::StatusOr<std::int64_t> CreateJobsForDevices(Tx& tx, const std::vector<std::int64_t>& device_ids);
+
+}  // namespace phonepki::db
