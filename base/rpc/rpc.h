@@ -1,0 +1,56 @@
+// The one wrapper around every RPC: who calls, may they, what came out. Turns absl::Status into grpc::Status with an
+// ErrorDetail (reason, field) in the details. kInternal and kUnknown texts go to the log under a correlation id.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include <absl/functional/function_ref.h>
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <google/protobuf/timestamp.pb.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
+
+#include "absl/time/time.h"
+
+namespace phonepki::base::rpc {
+
+struct Caller {
+  std::string actor;   // common name of the client certificate
+  std::string method;  // "/phonepki.ca.v1.InternalCaService/GetInternalCa"
+};
+
+// Decides every call; installed once at start. Without one, whoever passed the door's TLS may do everything.
+using Authorizer = std::function<absl::Status(const Caller&)>;
+void InstallAuthorizer(Authorizer authorizer);
+
+// Runs `handle` for an authorised caller. `method` is a constant.
+grpc::Status Handle(grpc::ServerContext* context, const char* method,
+                    absl::FunctionRef<absl::Status(const Caller&)> handle);
+
+grpc::Status ToGrpcStatus(const absl::Status& status, const char* method);
+
+// "internalCas/7" or "internalCas/My CA": an id, or a display name (never only digits).
+struct ResourceName {
+  std::int64_t id = 0;        // 0: look up by display name
+  std::string display_name;
+};
+// kInvalidArgument RESOURCE_NAME. `collection` without slash; `field` for the message.
+absl::StatusOr<ResourceName> ParseResourceName(const std::string& name, const std::string& collection,
+                                               const std::string& field);
+// kInvalidArgument DISPLAY_NAME: empty, longer than 100, only digits, or with a slash.
+absl::Status CheckDisplayName(const std::string& display_name);
+
+// Default 100, at most 1000. kInvalidArgument PAGE_SIZE when negative.
+absl::StatusOr<int> PageSize(int requested);
+// Opaque: base64 of the last key of the page before. Empty = from the start.
+std::string MakePageToken(const std::string& last_key);
+absl::StatusOr<std::string> ReadPageToken(const std::string& token);
+absl::StatusOr<std::int64_t> ReadIdPageToken(const std::string& token, std::int64_t start);
+
+google::protobuf::Timestamp ToProto(absl::Time time);
+absl::Time FromProto(const google::protobuf::Timestamp& time);
+
+}  // namespace phonepki::base::rpc
