@@ -1,0 +1,89 @@
+// Issues certificates through a connector (B-030 to B-036), in batches: one transaction records every intent, then
+// the CA key signs, then one transaction stores the results. A crash in between leaves intents, never a certificate
+// that is not on record.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/statusor.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/time/time.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "ca/issuers.h"
+#include "ca/x509/key.h"
+#include "ca/x509/pkcs12.h"
+#include "ca/x509/subject_template.h"
+#include "db/certificate_repository.h"
+#include "db/database.h"
+#include "db/job_record.h"
+#include "provisioning/pki/properties.h"
+
+namespace phonepki::provisioning {
+
+struct CertificateOrder {
+  std::int64_t device_id = 0;
+  std::string slot;              // wbm
+  db::JobFence job;
+  std::int64_t connector_id = 0;
+  ca::EndPointNames names;
+};
+
+struct ConnectorTestResult {
+  base::Bytes certificate;
+  absl::Duration duration;
+};
+
+// Thread-safe.
+class Issuance {
+ public:
+  Issuance(db::Database& database, const ca::Keystore& keystore, ca::Issuers& issuers, const ca::KeyGenerator& keys,
+           const base::Clock& clock)
+      : database_(database), keystore_(keystore), issuers_(issuers), keys_(keys), clock_(clock) {}
+
+  // One certificate id per order, in order. A job that already has a deliverable certificate for the same names gets
+  // that one again. Refusals per order: CONNECTOR_DISABLED, PLUGIN_DISABLED, CA_DISABLED, CA_EXPIRES_FIRST,
+  // SUBJECT_TAKEN (C-09), DEVICE_HAS_NO_IP, …; kAborted when the job is held by somebody else by now.
+  std::vector<absl::StatusOr<std::int64_t>> IssueBatch(const std::vector<CertificateOrder>& orders);
+
+  // B-035: end to end, thrown away, audited, no subject claimed. Does not ask whether the connector is enabled.
+  absl::StatusOr<ConnectorTestResult> Test(std::int64_t connector_id, const std::string& actor);
+
+  // Certificate, key and parents up to but not including the root (C-01). kFailedPrecondition KEY_ERASED.
+  absl::StatusOr<base::Secret> LoadPkcs12(std::int64_t certificate_id, const base::Secret& passphrase,
+                                          ca::Pkcs12Encryption encryption);
+
+ private:
+  // What a connector stands for at this moment; looked up at most once a second.
+  struct Source {
+    absl::Time loaded;
+    absl::Status usable;  // why not, when disabled or incomplete
+    db::InternalCaRecord ca;
+    std::vector<base::Bytes> anchors;
+    std::unique_ptr<IssuancePolicy> policy;
+    std::shared_ptr<const ca::Issuer> issuer;
+  };
+  struct Draft;
+
+  absl::StatusOr<std::shared_ptr<const Source>> Load(std::int64_t connector_id);
+  absl::StatusOr<std::shared_ptr<Source>> Read(std::int64_t connector_id);
+  absl::Status Prepare(const Source& source, const std::string& slot, const ca::EndPointNames& names, Draft& draft);
+  absl::Status RecordIntents(std::vector<Draft*>& drafts);
+  absl::Status SignAndStore(std::vector<Draft*>& drafts);
+
+  db::Database& database_;
+  const ca::Keystore& keystore_;
+  ca::Issuers& issuers_;
+  const ca::KeyGenerator& keys_;
+  const base::Clock& clock_;
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::int64_t, std::shared_ptr<const Source>> sources_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace phonepki::provisioning
