@@ -1,10 +1,10 @@
-// What phonepkid can be told. A value comes from a flag, else an environment variable, else the YAML file, else the
-// default below; all of it is checked before a port opens, and all mistakes are reported at once.
+// What phonepkid can be told. A value comes from a flag, else an environment variable, else the YAML file,
+// else the default below; all of it is checked before a port opens, and all mistakes are reported at once.
 //
 //   phone.listen  =  --phone-listen  =  PHONEPKI_PHONE_LISTEN  =  file: {phone: {listen: "0.0.0.0:18443"}}
 //
-// The table in config_options.cc names every key once; flags, variables, file keys, --help, --print-config and
-// docs/configuration.md are made from it. Secrets are given as paths of files.
+// The table in config_options.cc names every key once; flags, variables, file keys, --help, --print-config
+// and docs/configuration.md are made from it. Secrets are given as paths of files.
 #pragma once
 
 #include <string>
@@ -42,10 +42,10 @@ struct ServerConfig {
   bool HasRole(const std::string& role) const;
 
   struct Database {
-    std::string url;        // empty: embedded PostgreSQL in data_dir. Filled from url_file when that is given
-    std::string url_file;   // for URLs with a password
+    std::string url;       // empty: embedded PostgreSQL in data_dir. Filled from url_file when that is given
+    std::string url_file;  // for URLs with a password
     int pool_size = 24;
-    std::string binaries;   // of the embedded PostgreSQL; empty: the newest /usr/lib/postgresql/*/bin
+    std::string binaries;  // of the embedded PostgreSQL; empty: the newest /usr/lib/postgresql/*/bin
     bool embedded() const { return url.empty(); }
   } database;
 
@@ -138,7 +138,8 @@ struct ServerConfig {
     std::string wbm_info_item = "wbm-server-certificate-info";
     // A line of the info item that starts with one of these (case ignored) carries the value behind it.
     std::vector<std::string> info_serial_prefixes = {"serial:", "serial number:", "serialnumber="};
-    std::vector<std::string> info_fingerprint_prefixes = {"fingerprint:", "sha256 fingerprint:", "sha1 fingerprint:"};
+    std::vector<std::string> info_fingerprint_prefixes = {
+        "fingerprint:", "sha256 fingerprint:", "sha1 fingerprint:"};
     WpiActivation activation = WpiActivation::kNone;
   } wpi;
 
@@ -176,7 +177,8 @@ using EnvironmentList = std::vector<std::string>;  // "NAME=value"
 
 // kInvalidArgument: the message lists every mistake on a line of its own, each naming its place
 // (file:line, variable or flag) and, for an unknown key, the nearest known one.
-absl::StatusOr<Invocation> ParseInvocation(int argc, const char* const* argv, const EnvironmentList& environment);
+absl::StatusOr<Invocation> ParseInvocation(int argc, const char* const* argv,
+                                           const EnvironmentList& environment);
 EnvironmentList ProcessEnvironment();
 
 // docs/configuration.md.

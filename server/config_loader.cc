@@ -1,4 +1,5 @@
-// File, environment and flags into a ServerConfig. CLI11 and yaml-cpp report by exceptions; none leaves this file.
+// File, environment and flags into a ServerConfig. CLI11 and yaml-cpp report by exceptions; none leaves this
+// file.
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,13 +9,13 @@
 #include <set>
 #include <sstream>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
+#include <CLI/CLI.hpp>
 
 #include "server/config.h"
 #include "server/config_options.h"
@@ -24,10 +25,6 @@ namespace {
 
 constexpr const char* kDefaultFile = "/etc/phonepki/phonepkid.yaml";
 constexpr const char* kFileVariable = "PHONEPKI_CONFIG";
-
-struct Origin {
-  std::string place;  // "phonepkid.yaml:12", "PHONEPKI_PHONE_LISTEN", "--phone-listen"
-};
 
 std::vector<std::string> KeysOf(const std::string& section) {
   std::vector<std::string> keys;
@@ -72,13 +69,15 @@ class Loader {
 
   void SetFlag(const ConfigOption& option, const std::string& text) { Set(option, text, option.Flag()); }
 
-  void Mistake(const std::string& place, const std::string& text) { mistakes_.push_back(place + ": " + text); }
+  void Mistake(const std::string& place, const std::string& text) {
+    mistakes_.push_back(place + ": " + text);
+  }
 
   void Finish() {
     ResolveFiles();
     for (const ConfigMistake& mistake : Validate(config_)) {
       const auto it = origins_.find(mistake.key);
-      const std::string place = it == origins_.end() ? "default" : it->second.place;
+      const std::string place = it == origins_.end() ? "default" : it->second;
       Mistake(place, mistake.key + " " + mistake.text);
     }
   }
@@ -97,14 +96,18 @@ class Loader {
         if (option.Section() != section.name) continue;
         const std::string name = option.key.substr(section.name.empty() ? 0 : section.name.size() + 1);
         const auto it = origins_.find(option.key);
-        const std::string line = fmt::format("{}{}: {}", section.name.empty() ? "" : "  ", name, YamlValue(option));
-        text += fmt::format("{:<56} # {}\n", line, it == origins_.end() ? "default" : it->second.place);
+        const std::string line =
+            fmt::format("{}{}: {}", section.name.empty() ? "" : "  ", name, YamlValue(option));
+        text += fmt::format("{:<56} # {}\n", line, it == origins_.end() ? "default" : it->second);
       }
     }
     return text;
   }
 
-  ServerConfig TakeConfig() { return std::move(config_); }
+  ServerConfig TakeConfig() {
+    if (!url_from_file_.empty()) config_.database.url = url_from_file_;  // only now: Print() must not show it
+    return std::move(config_);
+  }
   std::vector<std::string> TakeWarnings() { return std::move(warnings_); }
 
  private:
@@ -129,7 +132,8 @@ class Loader {
 
   void ReadSection(const std::string& path, const std::string& section, const YAML::Node& node) {
     if (node.IsNull()) return;
-    if (!node.IsMap()) return Mistake(Place(path, node), fmt::format("\"{}\" must be a map of keys", section));
+    if (!node.IsMap())
+      return Mistake(Place(path, node), fmt::format("\"{}\" must be a map of keys", section));
     std::set<std::string> seen;
     for (const auto& entry : node) {
       const std::string key = section + "." + entry.first.Scalar();
@@ -153,14 +157,15 @@ class Loader {
       for (const auto& part : node) parts.push_back(part.Scalar());
       return Set(option, absl::StrJoin(parts, ","), Place(path, node));
     }
-    Mistake(Place(path, node), fmt::format("{} must be {}", option.key, option.is_list ? "a list" : "one value"));
+    Mistake(Place(path, node),
+            fmt::format("{} must be {}", option.key, option.is_list ? "a list" : "one value"));
   }
 
   void Set(const ConfigOption& option, const std::string& text, const std::string& place) {
     if (absl::Status status = option.parse(config_, text); !status.ok()) {
       return Mistake(place, fmt::format("{}: {}", option.key, std::string(status.message())));
     }
-    origins_[option.key] = {place};
+    origins_[option.key] = place;
   }
 
   void UnknownKey(const std::string& place, const std::string& key, const std::vector<std::string>& nearby) {
@@ -169,10 +174,11 @@ class Loader {
     Mistake(place, fmt::format("unknown key \"{}\"{}", key, DidYouMean(nearest)));
   }
 
-  // Slips are mistakes. Foreign variables (a Kubernetes service named phonepki makes PHONEPKI_PORT and more; the CLI
-  // has its own) are not.
+  // Slips are mistakes. Foreign variables (a Kubernetes service named phonepki makes PHONEPKI_PORT and more;
+  // the CLI has its own) are not.
   void UnknownVariable(const std::string& name, const std::map<std::string, const ConfigOption*>& known) {
-    if (absl::StrContains(name, "_SERVICE_") || absl::StrContains(name, "_TCP") || absl::EndsWith(name, "_PORT")) {
+    if (absl::StrContains(name, "_SERVICE_") || absl::StrContains(name, "_TCP") ||
+        absl::EndsWith(name, "_PORT")) {
       return;
     }
     std::vector<std::string> names;
@@ -189,17 +195,18 @@ class Loader {
 
   void ResolveFiles() {
     std::error_code error;
-    if (!config_.data_dir.empty()) config_.data_dir = std::filesystem::absolute(config_.data_dir, error).string();
+    if (!config_.data_dir.empty())
+      config_.data_dir = std::filesystem::absolute(config_.data_dir, error).string();
     auto& database = config_.database;
     if (database.url_file.empty()) return;
     if (!database.url.empty()) {
-      return Mistake(origins_["database.url"].place, "database.url and database.url_file exclude each other");
+      return Mistake(origins_["database.url"], "database.url and database.url_file exclude each other");
     }
     std::ifstream stream(database.url_file);
     std::getline(stream, url_from_file_);
     absl::StripAsciiWhitespace(&url_from_file_);
     if (stream && url_from_file_.empty()) {
-      Mistake(origins_["database.url_file"].place, fmt::format("the file {} is empty", database.url_file));
+      Mistake(origins_["database.url_file"], fmt::format("the file {} is empty", database.url_file));
     }
   }
 
@@ -225,8 +232,8 @@ class Loader {
 
   static bool IsSection(const std::string& name) {
     const auto& sections = ConfigSections();
-    return !name.empty() &&
-           std::any_of(sections.begin(), sections.end(), [&](const auto& section) { return section.name == name; });
+    return !name.empty() && std::any_of(sections.begin(), sections.end(),
+                                        [&](const auto& section) { return section.name == name; });
   }
 
   static std::vector<std::string> SectionsAndTopKeys() {
@@ -246,24 +253,25 @@ class Loader {
 
   ServerConfig config_;
   std::string url_from_file_;
-  std::map<std::string, Origin> origins_;
+  std::map<std::string, std::string>
+      origins_;  // key -> "phonepkid.yaml:12", "PHONEPKI_PHONE_LISTEN" or "--phone-listen"
   std::vector<std::string> mistakes_;
   std::vector<std::string> warnings_;
-
- public:
-  const std::string& url_from_file() const { return url_from_file_; }
 };
 
 class CommandLine {
  public:
-  CommandLine() : app_("The phonepki server: internal PKI and mass provisioning of desk phones.", "phonepkid") {
+  CommandLine()
+      : app_("The phonepki server: internal PKI and mass provisioning of desk phones.", "phonepkid") {
     app_.get_formatter()->column_width(50);
     app_.set_help_flag("-h,--help", "Print this help.");
-    app_.set_version_flag("-V,--version", "phonepkid " PHONEPKI_VERSION);
-    app_.add_option("-c,--config", file_, fmt::format("YAML file; also {}. {} is read when it exists.", kFileVariable,
-                                                      kDefaultFile))
+    app_.set_version_flag("-V,--version", "phonepkid " PHONEPKI_VERSION, "Print the version.");
+    app_.add_option(
+            "-c,--config", file_,
+            fmt::format("YAML file; also {}. {} is read when it exists.", kFileVariable, kDefaultFile))
         ->type_name("FILE");
-    app_.add_flag("--print-config", print_, "Print the effective values and where each comes from, then exit.");
+    app_.add_flag("--print-config", print_,
+                  "Print the effective values and where each comes from, then exit.");
     app_.allow_extras();
     app_.fallthrough();
     app_.require_subcommand(0, 1);
@@ -272,14 +280,20 @@ class CommandLine {
     reference_ = app_.add_subcommand("config-reference", "Print docs/configuration.md, then exit.");
     AddOptions();
     app_.footer(
-        "Every option is also a key of the file (--phone-listen is \"listen\" in the section \"phone\") and an\n"
-        "environment variable (PHONEPKI_PHONE_LISTEN). A flag wins over a variable, a variable over the file.");
+        "Every option is also a key of the file (--phone-listen is \"listen\" in the section \"phone\") and "
+        "an\n"
+        "environment variable (PHONEPKI_PHONE_LISTEN). A flag wins over a variable, a variable over the "
+        "file.");
   }
 
   // False: nothing more to do than print text().
   bool Parse(int argc, const char* const* argv, Loader& loader) {
+    std::vector<std::string> words;
+    for (int i = argc - 1; i > 0; --i) {  // CLI11 takes them last to first
+      if (!TakeEmptied(argv[i])) words.emplace_back(argv[i]);
+    }
     try {
-      app_.parse(argc, argv);
+      app_.parse(words);
     } catch (const CLI::CallForHelp&) {
       text_ = app_.help();
       return false;
@@ -299,6 +313,7 @@ class CommandLine {
   }
 
   void Apply(Loader& loader) const {
+    for (const ConfigOption* option : emptied_) loader.SetFlag(*option, "");
     for (const auto& [option, flag] : flags_) {
       if (flag->count() == 0) continue;
       const std::vector<std::string> results = flag->results();
@@ -321,9 +336,10 @@ class CommandLine {
         const std::string help = value.empty() ? option.help : fmt::format("{} [{}]", option.help, value);
         CLI::Option* flag = nullptr;
         if (option.is_bool) {
-          flag = app_.add_flag_function(option.Flag() + "{true}", [](std::int64_t) {}, help);
+          flag = app_.add_flag(option.Flag(), bool_text_, help);
         } else {
-          flag = app_.add_option(option.Flag(), [](const CLI::results_t&) { return true; }, help);
+          flag = app_.add_option(
+              option.Flag(), [](const CLI::results_t&) { return true; }, help);
           flag->type_size(1)->expected(1);
           flag->type_name(option.type);
         }
@@ -332,6 +348,17 @@ class CommandLine {
         flags_.emplace_back(&option, flag);
       }
     }
+  }
+
+  // "--secure-listen=" means the empty value; CLI11 would take the next word.
+  bool TakeEmptied(const std::string& word) {
+    for (const ConfigOption& option : ConfigOptions()) {
+      if (word == option.Flag() + "=") {
+        emptied_.push_back(&option);
+        return true;
+      }
+    }
+    return false;
   }
 
   void ReportExtras(Loader& loader) const {
@@ -344,7 +371,8 @@ class CommandLine {
         loader.Mistake(flag, "unknown option" + DidYouMean(Nearest(flag, known)));
         after_flag = flag == word;
       } else if (!after_flag) {
-        loader.Mistake(word, "unknown command" + DidYouMean(Nearest(word, {"serve", "migrate", "config-reference"})));
+        loader.Mistake(
+            word, "unknown command" + DidYouMean(Nearest(word, {"serve", "migrate", "config-reference"})));
       }
     }
   }
@@ -354,6 +382,8 @@ class CommandLine {
   CLI::App* migrate_ = nullptr;
   CLI::App* reference_ = nullptr;
   std::vector<std::pair<const ConfigOption*, CLI::Option*>> flags_;
+  std::vector<const ConfigOption*> emptied_;
+  std::string bool_text_;  // where CLI11 parses booleans to; results() is what counts
   std::string file_;
   std::string text_;
   bool print_ = false;
@@ -370,7 +400,8 @@ std::string FileToRead(const std::string& flag, const EnvironmentList& environme
 
 }  // namespace
 
-absl::StatusOr<Invocation> ParseInvocation(int argc, const char* const* argv, const EnvironmentList& environment) {
+absl::StatusOr<Invocation> ParseInvocation(int argc, const char* const* argv,
+                                           const EnvironmentList& environment) {
   Invocation invocation;
   Loader loader;
   CommandLine command_line;
@@ -379,7 +410,8 @@ absl::StatusOr<Invocation> ParseInvocation(int argc, const char* const* argv, co
     invocation.text = command_line.text();
     return invocation;
   }
-  if (const std::string file = FileToRead(command_line.file(), environment); !file.empty()) loader.ReadFile(file);
+  if (const std::string file = FileToRead(command_line.file(), environment); !file.empty())
+    loader.ReadFile(file);
   loader.ReadEnvironment(environment);
   command_line.Apply(loader);
   loader.Finish();
@@ -393,7 +425,6 @@ absl::StatusOr<Invocation> ParseInvocation(int argc, const char* const* argv, co
   }
   invocation.command = command_line.migrate() ? Invocation::Command::kMigrate : Invocation::Command::kServe;
   invocation.config = loader.TakeConfig();
-  if (!loader.url_from_file().empty()) invocation.config.database.url = loader.url_from_file();
   return invocation;
 }
 

@@ -43,7 +43,10 @@ auto Row(const char* key, Member member, const char* help,
   return option;
 }
 
-#define MEMBER(path) [](C& c) -> auto& { return c.path; }
+#define MEMBER(path)   \
+  [](C & c) -> auto& { \
+    return c.path;     \
+  }
 
 Check<int> Between(int low, int high) {
   return [=](const int& value) {
@@ -59,16 +62,22 @@ Check<absl::Duration> Between(absl::Duration low, absl::Duration high) {
   };
 }
 
-Check<absl::Duration> AtMost(absl::Duration high) { return Between(absl::Milliseconds(1), high); }
+Check<absl::Duration> AtMost(absl::Duration high) {
+  return Between(absl::Milliseconds(1), high);
+}
 
-std::string Required(const std::string& value) { return value.empty() ? "must not be empty" : ""; }
+std::string Required(const std::string& value) {
+  return value.empty() ? "must not be empty" : "";
+}
 
 std::string ReadableFile(const std::string& path) {
   return path.empty() || IsReadableFile(path) ? "" : fmt::format("the file {} cannot be read", path);
 }
 
 std::string UrlWithoutPassword(const std::string& url) {
-  return UrlHasPassword(url) ? "holds a password; put the whole URL into a file and name it in database.url_file" : "";
+  return UrlHasPassword(url)
+             ? "holds a password; put the whole URL into a file and name it in database.url_file"
+             : "";
 }
 
 std::string KnownRoles(const std::vector<std::string>& roles) {
@@ -106,11 +115,13 @@ std::string UrlPath(const std::string& path) {
 }
 
 std::string AddressOrEmpty(const std::string& address) {
-  return address.empty() || IsIpAddress(address) ? "" : "must be an IP address: phones do not resolve names here";
+  return address.empty() || IsIpAddress(address) ? ""
+                                                 : "must be an IP address: phones do not resolve names here";
 }
 
 std::string ItemName(const std::string& name) {
-  return !name.empty() && name.find_first_of(" <>&\"") == std::string::npos ? "" : "is not the name of a WPI item";
+  return !name.empty() && name.find_first_of(" <>&\"") == std::string::npos ? ""
+                                                                            : "is not the name of a WPI item";
 }
 
 std::vector<ConfigOption> MakeOptions() {
@@ -118,21 +129,25 @@ std::vector<ConfigOption> MakeOptions() {
   const absl::Duration kDay = absl::Hours(24);
   return {
       Row("data_dir", MEMBER(data_dir),
-          "Directory for the embedded database, the master key and the API's certificate. Made at the first start.",
+          "Directory for the embedded database, the master key and the API's certificate. Made at the first "
+          "start.",
           Required, "path"),
       Row("roles", MEMBER(roles),
-          "What this process does. Replicas that share a database may divide the roles among them.", KnownRoles,
-          "list of api, phone, worker, responder"),
+          "What this process does. Replicas that share a database may divide the roles among them.",
+          KnownRoles, "list of api, phone, worker, responder"),
 
       Row("database.url", MEMBER(database.url),
-          "PostgreSQL to use, as a libpq URL or connection string without a password. Empty: an embedded one in "
+          "PostgreSQL to use, as a libpq URL or connection string without a password. Empty: an embedded one "
+          "in "
           "data_dir.",
           UrlWithoutPassword),
       Row("database.url_file", MEMBER(database.url_file), "File that holds the URL, for one with a password.",
           ReadableFile, "path"),
-      Row("database.pool_size", MEMBER(database.pool_size), "Most connections to PostgreSQL.", Between(4, 1000)),
+      Row("database.pool_size", MEMBER(database.pool_size), "Most connections to PostgreSQL.",
+          Between(4, 1000)),
       Row("database.binaries", MEMBER(database.binaries),
-          "Directory of the embedded PostgreSQL's programs. Empty: the newest under /usr/lib/postgresql.", {}, "path"),
+          "Directory of the embedded PostgreSQL's programs. Empty: the newest under /usr/lib/postgresql.", {},
+          "path"),
 
       Row("api.listen", MEMBER(api.listen), "gRPC API over TLS."),
       Row("api.names", MEMBER(api.names),
@@ -141,15 +156,18 @@ std::vector<ConfigOption> MakeOptions() {
       Row("api.insecure_plaintext", MEMBER(api.insecure_plaintext),
           "Serve the API without TLS, for tests. Refused unless api.listen is a loopback address."),
 
-      Row("phone.listen", MEMBER(phone.listen), "Door for phones in default mode (TLS, the phone proves nothing)."),
+      Row("phone.listen", MEMBER(phone.listen),
+          "Door for phones in default mode (TLS, the phone proves nothing)."),
       Row("phone.path", MEMBER(phone.path), "URL path that phones post to.", UrlPath),
       Row("phone.tls_policy", MEMBER(phone.tls_policy),
           "default: TLS 1.2 and later. legacy: also TLS 1.0 and old cipher suites, for old firmware."),
       Row("phone.certificate_algorithm", MEMBER(phone.certificate_algorithm),
           "Key of the door's own certificate. Old firmware cannot do ECDSA."),
       Row("phone.admission", MEMBER(phone.admission),
-          "Which unknown phones may register: open: all; known-devices: none; networks: those in phone.networks."),
-      Row("phone.networks", MEMBER(phone.networks), "Networks for phone.admission networks, as CIDR.", Networks),
+          "Which unknown phones may register: open: all; known-devices: none; networks: those in "
+          "phone.networks."),
+      Row("phone.networks", MEMBER(phone.networks), "Networks for phone.admission networks, as CIDR.",
+          Networks),
       Row("phone.handshake_timeout", MEMBER(phone.handshake_timeout), "Longest TLS handshake.",
           AtMost(absl::Minutes(10))),
       Row("phone.header_timeout", MEMBER(phone.header_timeout), "Longest wait for a complete request header.",
@@ -190,7 +208,8 @@ std::vector<ConfigOption> MakeOptions() {
           Between(absl::Milliseconds(1), kDay)),
       Row("knock.allow_fast", MEMBER(knock.allow_fast),
           "Permit a knock.contact_gap under 1m. Real phones crash; for simulated ones only."),
-      Row("knock.concurrency", MEMBER(knock.concurrency), "Most contact-me requests under way.", Between(1, 10000)),
+      Row("knock.concurrency", MEMBER(knock.concurrency), "Most contact-me requests under way.",
+          Between(1, 10000)),
       Row("knock.advertise_address", MEMBER(knock.advertise_address),
           "Address that phones are told to call back. Empty: the local address of the route to the phone.",
           AddressOrEmpty),
@@ -202,7 +221,8 @@ std::vector<ConfigOption> MakeOptions() {
           AtMost(absl::Minutes(5))),
       Row("probe.attempts", MEMBER(probe.attempts), "Probes before a roll-out counts as not verified.",
           Between(1, 1000)),
-      Row("probe.retry", MEMBER(probe.retry), "Time between two probes of one phone.", AtMost(absl::Hours(1))),
+      Row("probe.retry", MEMBER(probe.retry), "Time between two probes of one phone.",
+          AtMost(absl::Hours(1))),
       Row("probe.concurrency", MEMBER(probe.concurrency), "Most probes under way.", Between(1, 10000)),
 
       Row("worker.batch", MEMBER(worker.batch), "Jobs claimed at once.", Between(1, 1000)),
@@ -213,8 +233,8 @@ std::vector<ConfigOption> MakeOptions() {
           Between(absl::Milliseconds(10), absl::Minutes(1))),
       Row("worker.threads", MEMBER(worker.threads), "Threads that issue certificates.", Between(1, 256)),
 
-      Row("job.deadline", MEMBER(job.deadline), "How long a job may wait for its phone, when nothing else is said.",
-          Between(kSecond, 366 * kDay)),
+      Row("job.deadline", MEMBER(job.deadline),
+          "How long a job may wait for its phone, when nothing else is said.", Between(kSecond, 366 * kDay)),
       Row("job.max_failures", MEMBER(job.max_failures),
           "Failed attempts after which a job fails. Busy and offline phones do not count.", Between(1, 1000)),
       Row("job.retry_min", MEMBER(job.retry_min), "First wait before a retry; it doubles, with jitter.",
@@ -228,9 +248,11 @@ std::vector<ConfigOption> MakeOptions() {
       Row("pkcs12.encryption", MEMBER(pkcs12.encryption),
           "Encryption of the PKCS#12 that phones get. Only new firmware may read aes256-sha256."),
       Row("pkcs12.passphrase_file", MEMBER(pkcs12.passphrase_file),
-          "File that holds the pass phrase of that PKCS#12. Empty: the empty pass phrase.", ReadableFile, "path"),
+          "File that holds the pass phrase of that PKCS#12. Empty: the empty pass phrase.", ReadableFile,
+          "path"),
 
-      Row("keys.rsa_generator", MEMBER(keys.rsa_generator), "Library that generates RSA keys; nettle is faster."),
+      Row("keys.rsa_generator", MEMBER(keys.rsa_generator),
+          "Library that generates RSA keys; nettle is faster."),
       Row("keys.master_key_file", MEMBER(keys.master_key_file),
           "File of the key that encrypts all stored private keys, made at the first start. Empty: "
           "<data_dir>/master.key. Back it up: without it no stored key can be read.",
@@ -247,11 +269,13 @@ std::vector<ConfigOption> MakeOptions() {
       Row("wpi.info_fingerprint_prefixes", MEMBER(wpi.info_fingerprint_prefixes),
           "Beginnings of the line of that item that holds the fingerprint; case does not matter."),
       Row("wpi.activation", MEMBER(wpi.activation),
-          "What makes a phone use a certificate that it has accepted: none: nothing more; restart: a restart."),
+          "What makes a phone use a certificate that it has accepted: none: nothing more; restart: a "
+          "restart."),
 
       Row("log.level", MEMBER(log.level), "Least level that is logged."),
 
-      Row("shutdown.drain", MEMBER(shutdown.drain), "How long a stop waits for sessions and work in progress.",
+      Row("shutdown.drain", MEMBER(shutdown.drain),
+          "How long a stop waits for sessions and work in progress.",
           Between(absl::ZeroDuration(), absl::Minutes(10))),
   };
 }
@@ -280,7 +304,9 @@ std::string ConfigOption::Section() const {
   return dot == std::string::npos ? "" : key.substr(0, dot);
 }
 
-std::string ConfigOption::Flag() const { return "--" + absl::StrReplaceAll(key, {{".", "-"}, {"_", "-"}}); }
+std::string ConfigOption::Flag() const {
+  return "--" + absl::StrReplaceAll(key, {{".", "-"}, {"_", "-"}});
+}
 
 std::string ConfigOption::Variable() const {
   return "PHONEPKI_" + absl::AsciiStrToUpper(absl::StrReplaceAll(key, {{".", "_"}}));
@@ -315,7 +341,8 @@ const std::vector<ConfigSection>& ConfigSections() {
 
 const ConfigOption* FindConfigOption(const std::string& key) {
   const auto& options = ConfigOptions();
-  const auto it = std::find_if(options.begin(), options.end(), [&](const auto& option) { return option.key == key; });
+  const auto it =
+      std::find_if(options.begin(), options.end(), [&](const auto& option) { return option.key == key; });
   return it == options.end() ? nullptr : &*it;
 }
 

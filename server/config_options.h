@@ -1,4 +1,5 @@
-// The one table of configuration keys. Adding a key = a member in ServerConfig and a row in config_options.cc.
+// The one table of configuration keys. Adding a key = a member in ServerConfig and a row in
+// config_options.cc.
 #pragma once
 
 #include <functional>
@@ -12,9 +13,9 @@
 namespace phonepki::server {
 
 struct ConfigOption {
-  std::string key;        // "phone.listen"; without a dot for the top level
-  std::string type;       // "duration", "address", "a | b"
-  std::string help;       // one sentence; a second one for what an operator would otherwise ask
+  std::string key;   // "phone.listen"; without a dot for the top level
+  std::string type;  // "duration", "address", "a | b"
+  std::string help;  // one sentence; a second one for what an operator would otherwise ask
   bool is_bool = false;
   bool is_list = false;
   std::function<absl::Status(ServerConfig&, const std::string&)> parse;  // the error says what would be right

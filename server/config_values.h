@@ -14,12 +14,12 @@ namespace phonepki::server {
 template <typename T>
 struct ConfigValue;
 
-#define PHONEPKI_CONFIG_VALUE(T)                                      \
-  template <>                                                         \
-  struct ConfigValue<T> {                                             \
-    static std::string Type();                                        \
-    static absl::Status Parse(const std::string& text, T* value);     \
-    static std::string Print(const T& value);                         \
+#define PHONEPKI_CONFIG_VALUE(T)                                  \
+  template <>                                                     \
+  struct ConfigValue<T> {                                         \
+    static std::string Type();                                    \
+    static absl::Status Parse(const std::string& text, T* value); \
+    static std::string Print(const T& value);                     \
   }
 
 PHONEPKI_CONFIG_VALUE(std::string);

@@ -36,7 +36,8 @@ class ConfigTest : public ::testing::Test {
     return path;
   }
 
-  absl::StatusOr<Invocation> Parse(std::vector<std::string> arguments, const EnvironmentList& environment = {}) {
+  absl::StatusOr<Invocation> Parse(std::vector<std::string> arguments,
+                                   const EnvironmentList& environment = {}) {
     std::vector<const char*> argv = {"phonepkid"};
     for (const std::string& argument : arguments) argv.push_back(argument.c_str());
     return ParseInvocation(static_cast<int>(argv.size()), argv.data(), environment);
@@ -112,7 +113,8 @@ TEST_F(ConfigTest, BooleanFlagNeedsNoValueAndTakesOne) {
 }
 
 TEST_F(ConfigTest, ListFlagMayBeRepeated) {
-  EXPECT_THAT(Config({"--roles", "api", "--roles", "worker,phone"}).roles, ElementsAre("api", "worker", "phone"));
+  EXPECT_THAT(Config({"--roles", "api", "--roles", "worker,phone"}).roles,
+              ElementsAre("api", "worker", "phone"));
 }
 
 TEST_F(ConfigTest, UnknownKeyNamesLineAndNearestKey) {
@@ -188,8 +190,10 @@ TEST_F(ConfigTest, RolesNeedTheirDoors) {
 
 TEST_F(ConfigTest, NetworksMustBeNetworks) {
   EXPECT_THAT(Mistakes({"--phone-admission=networks"}), HasSubstr("at least one network"));
-  EXPECT_THAT(Mistakes({"--phone-admission=networks", "--phone-networks=10.1.2.3/8"}), HasSubstr("bits set behind"));
-  EXPECT_THAT(Mistakes({"--phone-admission=networks", "--phone-networks=10.0.0.0"}), HasSubstr("not a network"));
+  EXPECT_THAT(Mistakes({"--phone-admission=networks", "--phone-networks=10.1.2.3/8"}),
+              HasSubstr("bits set behind"));
+  EXPECT_THAT(Mistakes({"--phone-admission=networks", "--phone-networks=10.0.0.0"}),
+              HasSubstr("not a network"));
 }
 
 TEST_F(ConfigTest, PasswordsComeFromFiles) {
@@ -200,12 +204,14 @@ TEST_F(ConfigTest, PasswordsComeFromFiles) {
   EXPECT_EQ(Config({"--database-url-file", file}).database.url, "postgresql://u:secret@db/x");
   EXPECT_THAT(Parse({"--print-config", "--database-url-file", file})->text, Not(HasSubstr("secret")));
   EXPECT_THAT(Mistakes({"--database-url-file", directory_ + "/none"}), HasSubstr("cannot be read"));
-  EXPECT_THAT(Mistakes({"--database-url-file", file, "--database-url=postgresql://db/x"}), HasSubstr("exclude"));
+  EXPECT_THAT(Mistakes({"--database-url-file", file, "--database-url=postgresql://db/x"}),
+              HasSubstr("exclude"));
 }
 
 TEST_F(ConfigTest, PrintedConfigurationIsAFileThatGivesTheSame) {
-  const std::vector<std::string> arguments = {"--print-config", "--worker-batch=7", "--phone-listen=[::]:18443",
-                                              "--roles=api,worker", "--job-deadline=90m"};
+  const std::vector<std::string> arguments = {"--print-config", "--worker-batch=7",
+                                              "--phone-listen=[::]:18443", "--roles=api,worker",
+                                              "--job-deadline=90m"};
   absl::StatusOr<Invocation> first = Parse(arguments, {"PHONEPKI_LOG_LEVEL=warn"});
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(first->command, Invocation::Command::kPrint);
@@ -238,9 +244,9 @@ TEST_F(ConfigTest, EveryRowOfTheTableIsSound) {
     EXPECT_TRUE(option.parse(copy, option.print(defaults)).ok()) << option.key;
     EXPECT_THAT(option.check(defaults), IsEmpty()) << option.key;
     const auto& sections = ConfigSections();
-    EXPECT_TRUE(std::any_of(sections.begin(), sections.end(),
-                            [&](const ConfigSection& section) { return section.name == option.Section(); }))
-        << option.key;
+    EXPECT_TRUE(std::any_of(sections.begin(), sections.end(), [&](const ConfigSection& section) {
+      return section.name == option.Section();
+    })) << option.key;
   }
 }
 
@@ -258,7 +264,8 @@ TEST(ListenAddressTest, ParsesAndPrints) {
     ASSERT_TRUE(address.ok()) << text;
     EXPECT_EQ(address->ToString(), text);
   }
-  for (const char* text : {":80", "::1:80", "localhost:80", "1.2.3.4", "1.2.3.4:65536", "[1.2.3.4]:1", "1.2.3.4:x"}) {
+  for (const char* text :
+       {":80", "::1:80", "localhost:80", "1.2.3.4", "1.2.3.4:65536", "[1.2.3.4]:1", "1.2.3.4:x"}) {
     EXPECT_FALSE(ListenAddress::Parse(text).ok()) << text;
   }
 }
@@ -269,7 +276,8 @@ TEST(DurationTest, IsWrittenWithOneUnitWhenPossible) {
   EXPECT_EQ(Value::Print(absl::Seconds(90)), "90s");
   EXPECT_EQ(Value::Print(absl::Milliseconds(1500)), "1500ms");
   absl::Duration duration;
-  for (const char* text : {"", "5", "-5s", "inf", "five"}) EXPECT_FALSE(Value::Parse(text, &duration).ok()) << text;
+  for (const char* text : {"", "5", "-5s", "inf", "five"})
+    EXPECT_FALSE(Value::Parse(text, &duration).ok()) << text;
 }
 
 }  // namespace
