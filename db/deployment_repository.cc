@@ -154,6 +154,12 @@ absl::StatusOr<std::vector<DeploymentRecord>> GetDeployments(Tx& tx, const std::
   return found;
 }
 
+absl::StatusOr<DeploymentRecord> FindDeployment(Tx& tx, std::int64_t id) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGet, std::vector<std::int64_t>{id}));
+  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no deployment deployments/", id));
+  return ToDeployment(rows[0]);
+}
+
 absl::StatusOr<DeploymentRecord> LockDeployment(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLock, id));
   if (rows.empty()) return absl::NotFoundError(absl::StrCat("no deployment deployments/", id));

@@ -47,6 +47,8 @@ struct DeploymentRecord {
 absl::StatusOr<std::int64_t> InsertDeployment(Tx& tx, const DeploymentRecord& deployment);
 // With progress. kNotFound when one is missing.
 absl::StatusOr<std::vector<DeploymentRecord>> GetDeployments(Tx& tx, const std::vector<std::int64_t>& ids);
+// Without progress. kNotFound.
+absl::StatusOr<DeploymentRecord> FindDeployment(Tx& tx, std::int64_t id);
 // Locks the row. Without progress. kNotFound.
 absl::StatusOr<DeploymentRecord> LockDeployment(Tx& tx, std::int64_t id);
 // Ids below `before`, descending (newest first); location filter optional. With progress.

@@ -14,8 +14,7 @@
 namespace phonepki::db {
 namespace {
 
-// Locations are visited round-robin behind $4, each giving at most a share of the batch, so that a large location
-// does not hold up a small one. Those with a limit are locked for the moment of counting; an occupied place is a
+// Locations are visited round-robin behind $4, one batch each, so that a large location does not hold up a small one. Those with a limit are locked for the moment of counting; an occupied place is a
 // phone waited for, in session, or a job in a worker's hands. A job whose lease ran out is simply due again, so a
 // crashed worker needs no rescue pass. Served by job_knock_due_idx and job_occupied_idx.
 constexpr Query kClaimDueKnocks{"job_claim_due_knocks", R"sql(
@@ -37,7 +36,7 @@ constexpr Query kClaimDueKnocks{"job_claim_due_knocks", R"sql(
             WHERE j.location_id = r.id AND j.state IN ('scheduled', 'waiting', 'running', 'deferred')
               AND j.run_at <= now() AND (j.lease_expires_at IS NULL OR j.lease_expires_at <= now())
             ORDER BY j.run_at, j.id
-            LIMIT least(r.places, greatest(1, $1 / 4))
+            LIMIT least(r.places, $1)
               FOR NO KEY UPDATE SKIP LOCKED) d
      LIMIT $1),
   claimed AS (

@@ -1,0 +1,453 @@
+#include "provisioning/delivery/phone_dialogue.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include <absl/random/random.h>
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "ca/x509/certificate.h"
+#include "db/deployment_repository.h"
+
+namespace phonepki::provisioning {
+namespace {
+
+using phone::ActionKind;
+using phone::HttpRequest;
+using phone::HttpResponse;
+using phone::Item;
+using phone::Reason;
+using phone::ReplyStatus;
+using phone::WorkpointMessage;
+
+constexpr char kCookieName[] = "JSESSIONID";
+constexpr int kMaxFragments = 200;
+
+std::string NewCookie() {
+  unsigned char octets[16];
+  RAND_bytes(octets, sizeof octets);
+  return absl::AsciiStrToUpper(
+      absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(octets), sizeof octets)));
+}
+
+base::Bytes CookieHash(const std::string& cookie) { return ca::Sha256(base::Bytes(cookie.begin(), cookie.end())); }
+
+// A refusal that will be the same next time.
+bool IsHopeless(const std::string& item_status) {
+  for (const char* status : {"invalid data", "unknown item", "read only", "not supported", "unexpected item",
+                             "invalid index"}) {
+    if (item_status == status) return true;
+  }
+  return false;
+}
+
+std::string InventoryJson(const WorkpointMessage& message) {
+  nlohmann::json items = nlohmann::json::object();
+  for (const Item& item : message.items) {
+    if (item.name.empty() || !item.status.empty() || phone::IsSecretItem(item.name)) continue;
+    const std::string key = item.index ? absl::StrCat(item.name, "[", *item.index, "]") : item.name;
+    items[key] = item.value.substr(0, 4000);
+  }
+  std::string json = items.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // jsonb cannot hold U+0000.
+  for (auto at = json.find("\\u0000"); at != std::string::npos; at = json.find("\\u0000")) json.erase(at, 6);
+  return json;
+}
+
+std::string Clip(std::string text, std::size_t limit) {
+  text.resize(std::min(text.size(), limit));
+  return text;
+}
+
+// Hexadecimal digits behind one of the prefixes, without colons, lower case; empty when there are none.
+std::string FindSerial(const std::string& info, const std::vector<std::string>& prefixes) {
+  for (const auto& line : absl::StrSplit(info, absl::ByAnyChar("\r\n;"))) {
+    const std::string text = absl::AsciiStrToLower(absl::StripAsciiWhitespace(line));
+    for (const std::string& prefix : prefixes) {
+      if (!absl::StartsWith(text, absl::AsciiStrToLower(prefix))) continue;
+      std::string digits;
+      for (char c : text.substr(prefix.size())) {
+        if (absl::ascii_isxdigit(c)) digits += c;
+      }
+      return digits;
+    }
+  }
+  return "";
+}
+
+bool PlacementChanged(const db::DeviceRecord& before, const db::DeviceRecord& now) {
+  return before.ip_address != now.ip_address || before.e164 != now.e164 || before.device_type != now.device_type;
+}
+
+}  // namespace
+
+absl::Duration BackOff(const DeliveryOptions& options, int attempts) {
+  thread_local absl::BitGen random;
+  const absl::Duration grown = options.retry_min * std::pow(2.0, std::clamp(attempts, 0, 20));
+  return std::min(grown, options.retry_max) * absl::Uniform(random, 0.8, 1.2);
+}
+
+std::vector<std::string> ReadSessionCookies(const std::string& header) {
+  std::vector<std::string> values;
+  for (absl::string_view part : absl::StrSplit(header, absl::ByAnyChar(";,"))) {
+    const std::pair<absl::string_view, absl::string_view> pair = absl::StrSplit(part, absl::MaxSplits('=', 1));
+    if (absl::StripAsciiWhitespace(pair.first) != kCookieName) continue;
+    const absl::string_view value = absl::StripAsciiWhitespace(pair.second);
+    if (!value.empty() && value.size() <= 128) values.emplace_back(value);
+  }
+  return values;
+}
+
+bool KnowsSendSolicited(const std::string& software_version) {
+  int version = 0, release = 0;
+  if (std::sscanf(software_version.c_str(), "V%d R%d", &version, &release) != 2) return false;
+  return version > 3 || (version == 3 && release >= 3);
+}
+
+PhoneDialogue::PhoneDialogue(db::Database& database, Issuance& issuance, Placement& placement,
+                             const DeliveryOptions& options, std::function<void()> on_verifiable)
+    : database_(database), issuance_(issuance), placement_(placement), options_(options),
+      on_verifiable_(std::move(on_verifiable)) {}
+
+HttpResponse PhoneDialogue::CleanUp(const std::string& nonce, const std::string& why) {
+  HttpResponse response;
+  std::vector<Item> items;
+  if (!why.empty()) items.push_back({"cleanup-reason", std::nullopt, why, ""});
+  response.body = phone::PrintDlsMessage(nonce, ActionKind::kCleanUp, items);
+  return response;
+}
+
+HttpResponse PhoneDialogue::Handle(const HttpRequest& request) {
+  absl::StatusOr<WorkpointMessage> message = phone::ParseWorkpointMessage(request.body);
+  if (!message.ok()) {
+    base::LogInfo("phone_message_refused",
+                  {{"address", request.remote_address}, {"reason", base::ReasonOf(message.status())}});
+    return CleanUp(phone::SalvageNonce(request.body), "message not understood");
+  }
+  Answer answer;
+  absl::Status status = database_.InTransaction("phone_message", [&](db::Tx& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(answer, Decide(tx, request, *message));
+    return absl::OkStatus();
+  });
+  if (absl::IsInvalidArgument(status) || absl::IsPermissionDenied(status)) {
+    base::LogInfo("phone_message_refused",
+                  {{"address", request.remote_address}, {"reason", base::ReasonOf(status)}});
+    return CleanUp(message->nonce, "message refused");
+  }
+  if (!status.ok()) {
+    base::LogWarn("phone_message_failed", {{"address", request.remote_address}, {"error", status}});
+    HttpResponse response;
+    response.status = 503;
+    response.close = true;
+    return response;
+  }
+  return Respond(message->nonce, answer);
+}
+
+HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answer) {
+  std::optional<std::int64_t> certificate = answer.certificate_id;
+  if (answer.order) {
+    absl::StatusOr<std::int64_t> issued = issuance_.IssueBatch({*answer.order})[0];
+    absl::Status stored = issued.status();
+    if (stored.ok()) {
+      certificate = *issued;
+      stored = database_.InTransaction("session_certificate", [&](db::Tx& tx) {
+        return db::SetJobCertificate(tx, answer.order->job, *issued);
+      });
+    }
+    if (!stored.ok()) return CleanUp(nonce, "");  // the job comes back when its session expires
+  }
+  if (answer.verifiable) on_verifiable_();
+  HttpResponse response;
+  if (!answer.new_cookie.empty()) {
+    response.set_cookie = absl::StrCat(kCookieName, "=", answer.new_cookie, "; Path=/; Secure; HttpOnly");
+  }
+  if (!certificate) {
+    response.body = phone::PrintDlsMessage(nonce, answer.action, answer.items);
+    return response;
+  }
+  absl::StatusOr<base::Secret> pkcs12 =
+      issuance_.LoadPkcs12(*certificate, options_.pkcs12_passphrase, options_.pkcs12_encryption);
+  if (!pkcs12.ok()) {
+    base::LogError("pkcs12_failed", {{"certificate", *certificate}, {"error", pkcs12.status()}});
+    return CleanUp(nonce, "");
+  }
+  std::vector<Item> items{{options_.write_item, std::nullopt,
+                           absl::Base64Escape(absl::string_view(pkcs12->view().data(), pkcs12->size())), ""}};
+  response.body = phone::PrintDlsMessage(nonce, ActionKind::kWriteItems, items);
+  base::WipeMemory(items[0].value.data(), items[0].value.size());
+  return response;
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Decide(db::Tx& tx, const HttpRequest& request,
+                                                            const WorkpointMessage& message) {
+  if (phone::IsInitial(message.reason)) return OnInitial(tx, request, message);
+  if (message.reason == Reason::kCleanUp) return OnPhoneCleanUp(tx, request, message);
+  return OnReply(tx, request, message);
+}
+
+bool PhoneDialogue::Admitted(const std::string& address) const {
+  if (options_.admission == Admission::kOpen) return true;
+  if (options_.admission == Admission::kKnownDevices) return false;
+  std::vector<db::LocationRecord> admitted(1), nobody(1);
+  admitted[0].id = 1;
+  nobody[0].id = 2;
+  nobody[0].is_default = true;
+  for (const std::string& network : options_.networks) admitted[0].rules.push_back({"cidr", network});
+  admitted.push_back(nobody[0]);
+  return LocationResolver(admitted).Resolve({0, "", "", address, "", 0}) == 1;
+}
+
+absl::StatusOr<std::optional<db::DeviceRecord>> PhoneDialogue::Register(db::Tx& tx, const std::string& mac,
+                                                                        const HttpRequest& request,
+                                                                        const WorkpointMessage& message) {
+  ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> known, db::FindDeviceForUpdate(tx, mac));
+  if (!known && !Admitted(request.remote_address)) return std::optional<db::DeviceRecord>();
+  db::DeviceRecord device = known.value_or(db::DeviceRecord());
+  device.mac = mac;
+  device.ip_address = request.remote_address;
+  device.last_contact_reason = phone::PrintReason(message.reason);
+  const auto take = [&](const char* item, std::string& field) {
+    if (std::string value = message.Value(item); !value.empty()) field = Clip(std::move(value), 255);
+  };
+  take("e164", device.e164);
+  take("device-type", device.device_type);
+  take("software-type", device.software_type);
+  take("software-version", device.software_version);
+  take("part-number", device.part_number);
+  take("contact-me-uri", device.contact_me_uri);
+  const bool place = !known || known->state == "virtual" || PlacementChanged(*known, device);
+  if (place) {
+    ASSIGN_OR_RETURN(device.location_id, placement_.Place(tx, {device.id, device.mac, device.e164, device.ip_address,
+                                                               device.device_type, device.location_id}));
+  }
+  if (known) {
+    RETURN_IF_ERROR(db::UpdateDeviceContact(tx, device));
+  } else {
+    ASSIGN_OR_RETURN(device.id, db::InsertRegisteredDevice(tx, device));
+    base::LogInfo("phone_registered", {{"device", mac}, {"address", device.ip_address}});
+  }
+  if (place && (!known || known->location_id != device.location_id)) {
+    RETURN_IF_ERROR(db::CreateJobsForDevices(tx, {device.id}).status());
+  }
+  return std::optional<db::DeviceRecord>(std::move(device));
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const HttpRequest& request,
+                                                               const WorkpointMessage& message) {
+  ASSIGN_OR_RETURN(std::string mac, phone::ParseMac(message.Value("mac-addr")));
+  ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> device, Register(tx, mac, request, message));
+  if (!device) {
+    return base::WithReason(absl::PermissionDeniedError("the device is not admitted"), "NOT_ADMITTED");
+  }
+  if (message.reason == Reason::kStatus) return Answer{};
+  ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindJobForSession(tx, device->id));
+  const bool caused_by_us = device->knock_valid && device->knock_address == request.remote_address;
+  if (job && caused_by_us) return StartDelivery(tx, *device, *job, request, message);
+  if (job) {
+    // Here and awake: knock now instead of at the end of the back-off. Only an answer to a knock is served.
+    RETURN_IF_ERROR(db::HastenJobs(tx, device->id).status());
+  }
+  const bool changed = message.Value("configuration-changed-flag") == "true";
+  const bool reads = message.reason == Reason::kStartUp || message.reason == Reason::kInventoryChanges ||
+                     message.reason == Reason::kLocalChanges;
+  if (!reads || (device->inventory_at && !changed)) {
+    RETURN_IF_ERROR(db::CloseSessionsOfDevice(tx, device->id));
+    return Answer{};
+  }
+  Answer answer;
+  answer.action = ActionKind::kReadAllItems;
+  answer.new_cookie = NewCookie();
+  db::SessionRecord session;
+  session.device_id = device->id;
+  session.door = "default";
+  session.remote_address = request.remote_address;
+  session.step = db::session_step::kInventory;
+  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session, phone::PrintReason(message.reason),
+                                  options_.session_timeout));
+  return answer;
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, const db::DeviceRecord& device,
+                                                                   const db::JobRecord& job,
+                                                                   const HttpRequest& request,
+                                                                   const WorkpointMessage& message) {
+  Answer answer;
+  answer.action = ActionKind::kWriteItems;
+  answer.new_cookie = NewCookie();
+  db::SessionRecord session;
+  session.device_id = device.id;
+  session.door = "default";
+  session.remote_address = request.remote_address;
+  session.step = db::session_step::kWrite;
+  ASSIGN_OR_RETURN(session.job, db::BindJobToSession(tx, job.id, options_.session_timeout));
+  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session, phone::PrintReason(message.reason),
+                                  options_.session_timeout));
+  if (job.certificate_id) {
+    answer.certificate_id = job.certificate_id;
+  } else {
+    ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
+    ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
+    answer.order = CertificateOrder{device.id, job.slot, *session.job, deployment.connector_id,
+                                    {device.mac, device.ip_address, device.fqdn, device.e164, location.display_name}};
+  }
+  return answer;
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReply(db::Tx& tx, const HttpRequest& request,
+                                                             const WorkpointMessage& message) {
+  std::optional<db::SessionRecord> session;
+  for (const std::string& cookie : ReadSessionCookies(request.cookie)) {
+    ASSIGN_OR_RETURN(session, db::FindSessionForUpdate(tx, CookieHash(cookie)));
+    if (session) break;
+  }
+  // A reply to nothing, a foreign or expired cookie: the session is over, and the phone is told so.
+  if (!session || session->remote_address != request.remote_address) return Answer{};
+  if (session->step == db::session_step::kInventory) return OnInventory(tx, *session, message);
+  std::optional<db::JobRecord> job;
+  if (session->job) {
+    ASSIGN_OR_RETURN(job, db::RefreshSessionJob(tx, *session->job, options_.session_timeout));
+  }
+  if (!job) {  // cancelled, superseded or timed out meanwhile
+    RETURN_IF_ERROR(db::CloseSession(tx, session->id));
+    return Answer{};
+  }
+  if (session->step == db::session_step::kWrite) return OnWriteReply(tx, *session, *job, message);
+  return OnReadBack(tx, *session, *job, message);
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInventory(db::Tx& tx, db::SessionRecord& session,
+                                                                 const WorkpointMessage& message) {
+  if (message.status == ReplyStatus::kAccepted) {
+    RETURN_IF_ERROR(db::MergeInventory(tx, session.device_id, session.fragments == 0, InventoryJson(message)));
+    if (message.more_fragments && session.fragments < kMaxFragments) {
+      ++session.fragments;
+      RETURN_IF_ERROR(db::AdvanceSession(tx, session, options_.session_timeout));
+      Answer next;
+      next.action = ActionKind::kGetNextFragment;
+      return next;
+    }
+    RETURN_IF_ERROR(db::CompleteInventory(tx, session.device_id));
+  }
+  return Close(tx, session);
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db::SessionRecord& session,
+                                                                  const db::JobRecord& job,
+                                                                  const WorkpointMessage& message) {
+  if (message.status == ReplyStatus::kBusy) {
+    // The phone calls back by itself when it was told to (one flag, not a queue); older firmware is knocked again.
+    ASSIGN_OR_RETURN(db::DeviceRecord device, db::LockDevice(tx, session.device_id));
+    const bool calls_back = KnowsSendSolicited(device.software_version);
+    RETURN_IF_ERROR(db::ReleaseJobs(tx, {{*session.job, db::job_state::kDeferred, db::job_reason::kPhoneBusy,
+                                          calls_back ? "in a call; the phone will call back when idle"
+                                                     : "in a call; the phone will be asked again",
+                                          calls_back ? options_.retry_max : BackOff(options_, 0)}})
+                        .status());
+    if (calls_back) RETURN_IF_ERROR(db::ExtendKnock(tx, session.device_id, options_.busy_grant));
+    RETURN_IF_ERROR(db::CloseSession(tx, session.id));
+    Answer answer;
+    if (calls_back) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
+    return answer;
+  }
+  if (message.status == ReplyStatus::kFailed) {
+    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kWriteRefused, "the phone refused WriteItems", false));
+    return Close(tx, session);
+  }
+  for (const Item& item : message.items) {
+    if (item.status.empty()) continue;
+    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kItemRejected,
+                         absl::StrCat("the phone rejected ", Clip(item.name, 80), ": ", Clip(item.status, 80)),
+                         IsHopeless(item.status)));
+    return Close(tx, session);
+  }
+  RETURN_IF_ERROR(db::SetJobReason(tx, *session.job, db::job_reason::kWritten, "the phone accepted the certificate"));
+  session.step = db::session_step::kReadBack;
+  RETURN_IF_ERROR(db::AdvanceSession(tx, session, options_.session_timeout));
+  Answer answer;
+  answer.action = ActionKind::kReadItems;
+  answer.items.push_back({options_.info_item, std::nullopt, "", ""});
+  return answer;
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, db::SessionRecord& session,
+                                                                const db::JobRecord& job,
+                                                                const WorkpointMessage& message) {
+  // The answer to the write got lost and the phone says it again: so do we.
+  if (message.action == "WriteItems") {
+    Answer again;
+    again.action = ActionKind::kReadItems;
+    again.items.push_back({options_.info_item, std::nullopt, "", ""});
+    return again;
+  }
+  const std::string info = Clip(message.Value(options_.info_item), 8000);
+  RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, job.slot, info));
+  const std::string serial = FindSerial(info, options_.serial_prefixes);
+  if (!serial.empty() && job.certificate_id) {
+    ASSIGN_OR_RETURN(db::CertificateRecord certificate, db::GetCertificate(tx, *job.certificate_id));
+    if (ca::HexLower(certificate.serial) != serial) {
+      RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
+                           "the phone reads back a certificate with another serial number", false));
+      return Close(tx, session);
+    }
+  }
+  db::JobRelease release{*session.job, db::job_state::kVerifying, db::job_reason::kReadBack,
+                         "written and read back; the phone's web server is to be looked at"};
+  release.unanswered = db::JobRelease::Unanswered::kReset;
+  if (options_.restart_after_write) release.delay = absl::Seconds(30);
+  RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
+  ASSIGN_OR_RETURN(bool more, db::HasDeliverableJobs(tx, session.device_id));
+  if (!more) RETURN_IF_ERROR(db::ForgetKnock(tx, session.device_id));
+  ASSIGN_OR_RETURN(Answer answer, Close(tx, session));
+  // One job per contact: an idle phone that is told send-solicited comes back at once for the next.
+  if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
+  if (options_.restart_after_write) answer = Answer{ActionKind::kRestart, {}, "", std::nullopt, std::nullopt, false};
+  answer.verifiable = true;
+  return answer;
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnPhoneCleanUp(db::Tx& tx, const HttpRequest& request,
+                                                                    const WorkpointMessage& message) {
+  for (const std::string& cookie : ReadSessionCookies(request.cookie)) {
+    ASSIGN_OR_RETURN(std::optional<db::SessionRecord> session, db::FindSessionForUpdate(tx, CookieHash(cookie)));
+    if (!session || session->remote_address != request.remote_address) continue;
+    if (session->job) {
+      ASSIGN_OR_RETURN(auto job, db::RefreshSessionJob(tx, *session->job, options_.session_timeout));
+      const std::string why = Clip(message.Value("cleanup-reason"), 200);
+      if (job) {
+        RETURN_IF_ERROR(Fail(tx, *job, db::job_reason::kPhoneCleanUp,
+                             absl::StrCat("the phone ended the session", why.empty() ? "" : ": ", why), false));
+      }
+    }
+    RETURN_IF_ERROR(db::CloseSession(tx, session->id));
+  }
+  return Answer{};
+}
+
+absl::Status PhoneDialogue::Fail(db::Tx& tx, const db::JobRecord& job, const std::string& reason,
+                                 const std::string& text, bool final) {
+  db::JobRelease release{{job.id, job.attempt}, db::job_state::kDeferred, reason, text};
+  release.add_failures = 1;
+  release.delay = BackOff(options_, job.failures);
+  if (final || job.failures + 1 >= options_.max_failures) release.state = db::job_state::kFailed;
+  RETURN_IF_ERROR(db::ForgetKnock(tx, job.device_id));
+  return db::ReleaseJobs(tx, {release}).status();
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Close(db::Tx& tx, const db::SessionRecord& session) {
+  RETURN_IF_ERROR(db::CloseSession(tx, session.id));
+  return Answer{};
+}
+
+}  // namespace phonepki::provisioning

@@ -1,0 +1,246 @@
+#include <absl/strings/str_cat.h>
+
+#include "base/error.h"
+#include "base/rpc/rpc.h"
+#include "base/status_macros.h"
+#include "db/api_request_repository.h"
+#include "db/audit_repository.h"
+#include "db/location_repository.h"
+#include "provisioning/devices/device_service.h"
+#include "provisioning/devices/location_name.h"
+
+namespace phonepki::provisioning {
+namespace {
+
+using base::rpc::Caller;
+namespace v1 = device::v1;
+
+constexpr struct {
+  v1::LocationRule::Kind kind;
+  const char* name;
+} kKinds[] = {{v1::LocationRule::CIDR, "cidr"},
+              {v1::LocationRule::E164_PREFIX, "e164_prefix"},
+              {v1::LocationRule::DEVICE_TYPE, "device_type"},
+              {v1::LocationRule::DEVICE, "device"}};
+
+std::string Name(std::int64_t id) { return absl::StrCat("locations/", id); }
+
+v1::Location ToProto(const db::LocationRecord& location, std::int64_t device_count) {
+  v1::Location proto;
+  proto.set_name(Name(location.id));
+  proto.set_display_name(location.display_name);
+  proto.set_description(location.description);
+  proto.set_priority(location.priority);
+  proto.set_is_default(location.is_default);
+  proto.set_max_sessions(location.max_sessions);
+  proto.set_device_count(device_count);
+  for (const db::LocationRuleRecord& rule : location.rules) {
+    auto* added = proto.add_rules();
+    added->set_value(rule.value);
+    for (const auto& known : kKinds) {
+      if (rule.kind == known.name) added->set_kind(known.kind);
+    }
+  }
+  return proto;
+}
+
+template <typename Repeated>
+absl::StatusOr<std::vector<db::LocationRuleRecord>> FromProto(const Repeated& proto) {
+  std::vector<db::LocationRuleRecord> rules;
+  for (int i = 0; i < proto.size(); ++i) {
+    db::LocationRuleRecord rule{"", proto[i].value()};
+    for (const auto& known : kKinds) {
+      if (proto[i].kind() == known.kind) rule.kind = known.name;
+    }
+    RETURN_IF_ERROR(CheckLocationRule(rule, absl::StrCat("rules[", i, "].value")));
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+absl::Status CheckLimits(const db::LocationRecord& location) {
+  RETURN_IF_ERROR(base::rpc::CheckDisplayName(location.display_name));
+  if (location.priority < 0 || location.priority > 1000) {
+    return base::InvalidField("priority", "PRIORITY", "must be 0 to 1000");
+  }
+  if (location.max_sessions < 0) return base::InvalidField("max_sessions", "MAX_SESSIONS", "must not be negative");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::int64_t> RulesChanged(db::Tx& tx, Placement& placement) {
+  RETURN_IF_ERROR(db::BumpLocationRevision(tx));
+  return placement.PlaceAll(tx);
+}
+
+absl::Status DryRunEnd() { return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN"); }
+absl::Status UnlessDryRun(absl::Status status) {
+  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
+}
+
+}  // namespace
+
+absl::StatusOr<std::int64_t> ResolveLocation(db::Tx& tx, const std::string& name, const std::string& field) {
+  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, "locations", field));
+  if (parsed.id != 0) return parsed.id;
+  return db::FindLocationByDisplayName(tx, parsed.display_name);
+}
+
+#define RPC(name)                                                                                          \
+  grpc::Status LocationService::name(grpc::ServerContext* context, const v1::name##Request* request,      \
+                                     v1::name##Response* response) {                                      \
+    return base::rpc::Handle(context, "/phonepki.device.v1.LocationService/" #name,                       \
+                             [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                 \
+      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+#define END_RPC \
+  ));           \
+  });           \
+  }
+
+RPC(CreateLocation) {
+  db::LocationRecord location;
+  location.display_name = request->display_name();
+  location.description = request->description();
+  if (request->has_priority()) location.priority = request->priority();
+  location.max_sessions = request->max_sessions();
+  RETURN_IF_ERROR(CheckLimits(location));
+  ASSIGN_OR_RETURN(location.rules, FromProto(request->rules()));
+  RETURN_IF_ERROR(db::LockPlacementExclusive(tx));
+  ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateLocation", request->request_id()));
+  if (earlier) {
+    ASSIGN_OR_RETURN(location, db::GetLocation(tx, *earlier));
+  } else {
+    absl::StatusOr<std::int64_t> id = db::InsertLocation(tx, location);
+    if (absl::IsAlreadyExists(id.status())) {
+      return base::WithField(base::WithReason(absl::AlreadyExistsError(absl::StrCat(
+                                                  "a location named \"", location.display_name, "\" exists already")),
+                                              "DISPLAY_NAME_TAKEN"),
+                             "display_name");
+    }
+    RETURN_IF_ERROR(id.status());
+    location.id = *id;
+    RETURN_IF_ERROR(db::ReplaceLocationRules(tx, location.id, location.rules));
+    ASSIGN_OR_RETURN(std::int64_t moved, RulesChanged(tx, placement_));
+    response->set_moved_devices(moved);
+    RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "location.create", Name(location.id)}}));
+    RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateLocation", request->request_id(), location.id));
+  }
+  ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, location.id));
+  *response->mutable_location() = ToProto(location, devices);
+  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+}
+END_RPC
+
+RPC(GetLocation) {
+  ASSIGN_OR_RETURN(std::int64_t id, ResolveLocation(tx, request->name(), "name"));
+  ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, id));
+  ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, id));
+  *response->mutable_location() = ToProto(location, devices);
+  return absl::OkStatus();
+}
+END_RPC
+
+RPC(ListLocations) {
+  ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
+  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(request->page_token(), 0));
+  ASSIGN_OR_RETURN(auto locations, db::ListLocations(tx, after, size));
+  for (const db::LocationRecord& location : locations) {
+    ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, location.id));
+    *response->add_locations() = ToProto(location, devices);
+  }
+  if (static_cast<int>(locations.size()) == size) {
+    response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(locations.back().id)));
+  }
+  return absl::OkStatus();
+}
+END_RPC
+
+RPC(UpdateLocation) {
+  RETURN_IF_ERROR(db::LockPlacementExclusive(tx));
+  ASSIGN_OR_RETURN(std::int64_t id, ResolveLocation(tx, request->name(), "name"));
+  ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, id));
+  if (request->has_display_name()) location.display_name = request->display_name();
+  if (request->has_description()) location.description = request->description();
+  if (request->has_priority()) location.priority = request->priority();
+  if (request->has_max_sessions()) location.max_sessions = request->max_sessions();
+  RETURN_IF_ERROR(CheckLimits(location));
+  RETURN_IF_ERROR(db::UpdateLocation(tx, location));
+  if (request->has_rules()) {
+    if (location.is_default) {
+      return base::InvalidField("rules", "DEFAULT_LOCATION", "the default location takes what no rule takes");
+    }
+    ASSIGN_OR_RETURN(location.rules, FromProto(request->rules().rules()));
+    RETURN_IF_ERROR(db::ReplaceLocationRules(tx, id, location.rules));
+  }
+  if (request->has_rules() || request->has_priority()) {
+    ASSIGN_OR_RETURN(std::int64_t moved, RulesChanged(tx, placement_));
+    response->set_moved_devices(moved);
+  }
+  RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "location.update", Name(id)}}));
+  ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, id));
+  *response->mutable_location() = ToProto(location, devices);
+  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+}
+END_RPC
+
+RPC(DeleteLocation) {
+  RETURN_IF_ERROR(db::LockPlacementExclusive(tx));
+  ASSIGN_OR_RETURN(std::int64_t id, ResolveLocation(tx, request->name(), "name"));
+  ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, id));
+  if (location.is_default) {
+    return base::WithReason(absl::FailedPreconditionError("the default location cannot be deleted"),
+                            "DEFAULT_LOCATION");
+  }
+  // Without rules it takes nobody; its phones move on before it goes.
+  RETURN_IF_ERROR(db::ReplaceLocationRules(tx, id, {}));
+  ASSIGN_OR_RETURN(std::int64_t moved, RulesChanged(tx, placement_));
+  response->set_moved_devices(moved);
+  RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "location.delete", Name(id)}}));
+  absl::Status status = db::DeleteLocation(tx, id);
+  if (!absl::IsFailedPrecondition(status)) return status;
+  return base::WithReason(absl::FailedPreconditionError("deployments name this location; delete them first"),
+                          "LOCATION_IN_USE");
+}
+END_RPC
+
+RPC(TryLocationRules) {
+  db::LocationRecord changed;
+  ASSIGN_OR_RETURN(changed.rules, FromProto(request->rules()));
+  changed.priority = request->priority();
+  changed.display_name = "(new location)";
+  ASSIGN_OR_RETURN(std::vector<db::LocationRecord> locations, db::LoadLocations(tx));
+  if (!request->name().empty()) {
+    ASSIGN_OR_RETURN(changed.id, ResolveLocation(tx, request->name(), "name"));
+  }
+  bool replaced = false;
+  for (db::LocationRecord& location : locations) {
+    if (location.id != changed.id) continue;
+    location.rules = changed.rules;
+    location.priority = changed.priority;
+    replaced = true;
+  }
+  if (!replaced) {
+    changed.id = locations.back().id + 1;
+    locations.push_back(changed);
+  }
+  std::int64_t total = 0, checked = 0;
+  const int limit = request->max_moves() == 0 ? 100 : std::min(request->max_moves(), 1000);
+  ASSIGN_OR_RETURN(std::vector<DeviceMove> moves, placement_.TryAll(tx, locations, limit, &total, &checked));
+  const auto name_of = [&](std::int64_t id) -> std::string {
+    for (const db::LocationRecord& location : locations) {
+      if (location.id == id) return location.display_name;
+    }
+    return "";
+  };
+  for (const DeviceMove& move : moves) {
+    auto* added = response->add_moves();
+    added->set_device(absl::StrCat("devices/", move.mac));
+    added->set_from_location(name_of(move.from));
+    added->set_to_location(name_of(move.to));
+  }
+  response->set_total_moves(total);
+  response->set_devices_checked(checked);
+  return absl::OkStatus();
+}
+END_RPC
+
+}  // namespace phonepki::provisioning

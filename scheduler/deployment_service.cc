@@ -1,0 +1,284 @@
+#include <limits>
+
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+
+#include "base/error.h"
+#include "base/rpc/rpc.h"
+#include "base/status_macros.h"
+#include "db/api_request_repository.h"
+#include "db/audit_repository.h"
+#include "db/deployment_repository.h"
+#include "db/location_repository.h"
+#include "db/plugin_repository.h"
+#include "scheduler/deployments.h"
+#include "scheduler/scheduler_service.h"
+
+namespace phonepki::scheduler {
+namespace {
+
+using base::rpc::Caller;
+namespace v1 = deployment::v1;
+
+constexpr absl::Duration kWatchInterval = absl::Milliseconds(500);
+
+std::string Name(std::int64_t id) { return absl::StrCat("deployments/", id); }
+
+v1::Deployment::State StateOf(const db::DeploymentRecord& deployment) {
+  if (deployment.superseded) return v1::Deployment::SUPERSEDED;
+  if (!deployment.active) return deployment.started_at ? v1::Deployment::INACTIVE : v1::Deployment::DRAFT;
+  if (!deployment.started_at) return v1::Deployment::SCHEDULED;
+  return deployment.progress.unfinished() > 0 ? v1::Deployment::RUNNING : v1::Deployment::FINISHED;
+}
+
+v1::Deployment ToProto(const db::DeploymentRecord& deployment) {
+  v1::Deployment proto;
+  proto.set_name(Name(deployment.id));
+  proto.set_location(absl::StrCat("locations/", deployment.location_id));
+  proto.set_location_display_name(deployment.location_display_name);
+  proto.set_certificate_type(deployment.slot);
+  proto.set_connector(absl::StrCat("connectors/", deployment.connector_id));
+  proto.set_connector_display_name(deployment.connector_display_name);
+  *proto.mutable_deploy_date() = base::rpc::ToProto(deployment.deploy_at);
+  proto.set_active(deployment.active);
+  proto.set_state(StateOf(deployment));
+  *proto.mutable_create_time() = base::rpc::ToProto(deployment.created_at);
+  if (deployment.started_at) *proto.mutable_start_time() = base::rpc::ToProto(*deployment.started_at);
+  proto.set_job_deadline_seconds(absl::ToInt64Seconds(deployment.job_deadline));
+  const db::DeploymentProgress& from = deployment.progress;
+  auto* to = proto.mutable_progress();
+  to->set_total(from.total());
+  to->set_scheduled(from.scheduled);
+  to->set_waiting(from.waiting);
+  to->set_running(from.running);
+  to->set_deferred_busy(from.deferred_busy);
+  to->set_deferred_offline(from.deferred_offline);
+  to->set_verifying(from.verifying);
+  to->set_succeeded(from.succeeded);
+  to->set_failed(from.failed + from.halted);
+  to->set_timed_out(from.timed_out);
+  to->set_cancelled(from.cancelled);
+  to->set_superseded(from.superseded);
+  return proto;
+}
+
+absl::StatusOr<std::int64_t> IdOf(const std::string& name, const std::string& field) {
+  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, "deployments", field));
+  if (parsed.id == 0) return base::InvalidField(field, "RESOURCE_NAME", "must be deployments/{number}");
+  return parsed.id;
+}
+
+template <typename Find>
+absl::StatusOr<std::int64_t> Resolve(const std::string& name, const char* collection, const char* field, Find find) {
+  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, collection, field));
+  if (parsed.id != 0) return parsed.id;
+  return find(parsed.display_name);
+}
+
+absl::StatusOr<db::DeploymentRecord> Load(db::Tx& tx, std::int64_t id) {
+  ASSIGN_OR_RETURN(std::vector<db::DeploymentRecord> found, db::GetDeployments(tx, {id}));
+  return std::move(found.front());
+}
+
+absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& name) {
+  ASSIGN_OR_RETURN(std::int64_t id, Resolve(name, "connectors", "connector", [&](const std::string& display_name) {
+                     return db::FindConnectorByDisplayName(tx, display_name);
+                   }));
+  RETURN_IF_ERROR(db::GetConnector(tx, id).status());
+  return id;
+}
+
+absl::Status CheckDeadline(absl::Duration deadline) {
+  if (deadline >= absl::Minutes(1) && deadline <= absl::Hours(24 * 365)) return absl::OkStatus();
+  return base::InvalidField("job_deadline_seconds", "JOB_DEADLINE", "must be 60 seconds to 365 days");
+}
+
+absl::Status DryRunEnd() { return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN"); }
+absl::Status UnlessDryRun(absl::Status status) {
+  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
+}
+
+}  // namespace
+
+#define RPC(name)                                                                                             \
+  grpc::Status DeploymentService::name(grpc::ServerContext* context, const v1::name##Request* request,       \
+                                       v1::name##Response* response) {                                       \
+    return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/" #name,                    \
+                             [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                    \
+      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+#define END_RPC   \
+  ));             \
+  });             \
+  }
+
+grpc::Status DeploymentService::CreateDeployment(grpc::ServerContext* context,
+                                                 const v1::CreateDeploymentRequest* request,
+                                                 v1::CreateDeploymentResponse* response) {
+  return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/CreateDeployment",
+                           [&](const Caller& caller) -> absl::Status {
+    absl::Status status = UnlessDryRun(database_.InTransaction("CreateDeployment", [&](db::Tx& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateDeployment", request->request_id()));
+      std::int64_t id = earlier.value_or(0);
+      if (!earlier) {
+        db::DeploymentRecord deployment;
+        ASSIGN_OR_RETURN(deployment.location_id,
+                         Resolve(request->location(), "locations", "location", [&](const std::string& display_name) {
+                           return db::FindLocationByDisplayName(tx, display_name);
+                         }));
+        RETURN_IF_ERROR(db::GetLocation(tx, deployment.location_id).status());
+        deployment.slot = request->certificate_type();
+        if (deployment.slot != "wbm") {
+          return base::InvalidField("certificate_type", "CERTIFICATE_TYPE",
+                                    absl::StrCat("\"", deployment.slot, "\" cannot be deployed; use wbm"));
+        }
+        ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
+        deployment.deploy_at = request->has_deploy_date() ? base::rpc::FromProto(request->deploy_date()) : absl::Now();
+        deployment.job_deadline = request->job_deadline_seconds() == 0
+                                      ? default_job_deadline_
+                                      : absl::Seconds(request->job_deadline_seconds());
+        RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
+        ASSIGN_OR_RETURN(id, db::InsertDeployment(tx, deployment));
+        if (request->activate()) RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
+        RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.create", Name(id)}}));
+        RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateDeployment", request->request_id(), id));
+      }
+      ASSIGN_OR_RETURN(db::DeploymentRecord stored, Load(tx, id));
+      *response->mutable_deployment() = ToProto(stored);
+      return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+    }));
+    if (status.ok()) on_activated_();
+    return status;
+  });
+}
+
+RPC(GetDeployment) {
+  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+  *response->mutable_deployment() = ToProto(deployment);
+  return absl::OkStatus();
+}
+END_RPC
+
+RPC(ListDeployments) {
+  ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
+  ASSIGN_OR_RETURN(std::int64_t before,
+                   base::rpc::ReadIdPageToken(request->page_token(), std::numeric_limits<std::int64_t>::max()));
+  std::optional<std::int64_t> location;
+  if (!request->location().empty()) {
+    ASSIGN_OR_RETURN(location, Resolve(request->location(), "locations", "location", [&](const std::string& name) {
+                       return db::FindLocationByDisplayName(tx, name);
+                     }));
+  }
+  ASSIGN_OR_RETURN(auto deployments, db::ListDeployments(tx, location, before, size));
+  for (const auto& deployment : deployments) *response->add_deployments() = ToProto(deployment);
+  if (static_cast<int>(deployments.size()) == size) {
+    response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(deployments.back().id)));
+  }
+  return absl::OkStatus();
+}
+END_RPC
+
+RPC(UpdateDeployment) {
+  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::LockDeployment(tx, id));
+  if (deployment.started_at) {
+    return base::WithReason(absl::FailedPreconditionError("the deployment has created its jobs already"),
+                            "DEPLOYMENT_STARTED");
+  }
+  if (request->has_connector()) {
+    ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
+  }
+  if (request->has_deploy_date()) deployment.deploy_at = base::rpc::FromProto(request->deploy_date());
+  if (request->has_job_deadline_seconds()) deployment.job_deadline = absl::Seconds(request->job_deadline_seconds());
+  RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
+  RETURN_IF_ERROR(db::UpdateDeploymentPlan(tx, deployment));
+  RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.update", Name(id)}}));
+  ASSIGN_OR_RETURN(deployment, Load(tx, id));
+  *response->mutable_deployment() = ToProto(deployment);
+  return absl::OkStatus();
+}
+END_RPC
+
+grpc::Status DeploymentService::ActivateDeployment(grpc::ServerContext* context,
+                                                   const v1::ActivateDeploymentRequest* request,
+                                                   v1::ActivateDeploymentResponse* response) {
+  return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/ActivateDeployment",
+                           [&](const Caller& caller) -> absl::Status {
+    RETURN_IF_ERROR(database_.InTransaction("ActivateDeployment", [&](db::Tx& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
+      RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
+      RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.activate", Name(id)}}));
+      ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+      *response->mutable_deployment() = ToProto(deployment);
+      return absl::OkStatus();
+    }));
+    on_activated_();
+    return absl::OkStatus();
+  });
+}
+
+RPC(DeactivateDeployment) {
+  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
+  ASSIGN_OR_RETURN(std::int64_t cancelled, scheduler::DeactivateDeployment(tx, id, request->cancel_jobs()));
+  response->set_cancelled_jobs(cancelled);
+  RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.deactivate", Name(id)}}));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+  *response->mutable_deployment() = ToProto(deployment);
+  return absl::OkStatus();
+}
+END_RPC
+
+RPC(DeleteDeployment) {
+  static_cast<void>(response);
+  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
+  RETURN_IF_ERROR(db::LockDeployment(tx, id).status());
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+  if (deployment.active || deployment.progress.unfinished() > 0) {
+    return base::WithReason(
+        absl::FailedPreconditionError("deactivate the deployment and let its jobs end, or cancel them, first"),
+        "DEPLOYMENT_ACTIVE");
+  }
+  RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.delete", Name(id)}}));
+  return db::DeleteDeploymentWithJobs(tx, id);
+}
+END_RPC
+
+grpc::Status DeploymentService::WatchProgress(grpc::ServerContext* context, const v1::WatchProgressRequest* request,
+                                              grpc::ServerWriter<v1::WatchProgressResponse>* writer) {
+  return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/WatchProgress",
+                           [&](const Caller&) -> absl::Status {
+    std::vector<std::int64_t> ids;
+    for (const std::string& name : request->names()) {
+      ASSIGN_OR_RETURN(std::int64_t id, IdOf(name, "names"));
+      ids.push_back(id);
+    }
+    if (ids.empty()) return base::InvalidField("names", "NAMES_MISSING", "name at least one deployment");
+    std::string last;
+    while (!context->IsCancelled() && !stopping_) {
+      v1::WatchProgressResponse response;
+      absl::Status status = database_.InTransaction("WatchProgress", [&](db::Tx& tx) -> absl::Status {
+        response.Clear();
+        ASSIGN_OR_RETURN(auto deployments, db::GetDeployments(tx, ids));
+        for (const auto& deployment : deployments) *response.add_deployments() = ToProto(deployment);
+        return absl::OkStatus();
+      });
+      // A watcher outlives a restart of the database.
+      if (!status.ok() && !absl::IsUnavailable(status)) return status;
+      if (status.ok()) {
+        bool finished = true;
+        for (const v1::Deployment& deployment : response.deployments()) {
+          finished &= deployment.state() != v1::Deployment::RUNNING && deployment.state() != v1::Deployment::SCHEDULED;
+        }
+        response.set_finished(finished);
+        const std::string now = response.SerializeAsString();
+        if (now != last && !writer->Write(response)) return absl::OkStatus();
+        last = now;
+        if (finished) return absl::OkStatus();
+      }
+      absl::SleepFor(kWatchInterval);
+    }
+    return stopping_ ? absl::UnavailableError("the server is stopping; watch again") : absl::OkStatus();
+  });
+}
+
+}  // namespace phonepki::scheduler

@@ -1,0 +1,47 @@
+// Automatic certificate deployments (B-054 to B-058): activation, and the clockwork that turns due rules into jobs.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <thread>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include "base/wake_signal.h"
+#include "db/database.h"
+#include "db/deployment_repository.h"
+
+namespace phonepki::scheduler {
+
+// Activate Certificate / PKI Configuration (B-057). kFailedPrecondition CONNECTOR_DISABLED, DEPLOYMENT_SUPERSEDED.
+absl::Status ActivateDeployment(db::Tx& tx, std::int64_t id);
+// Returns how many jobs were cancelled.
+absl::StatusOr<std::int64_t> DeactivateDeployment(db::Tx& tx, std::int64_t id, bool cancel_jobs);
+
+// What must happen by the clock, on every replica; the database sees to it that it happens once: deployments start at
+// their date, jobs past their deadline end, expired sessions go.
+class Clockwork {
+ public:
+  // `on_started` is called after jobs were created.
+  Clockwork(db::Database& database, absl::Duration poll, std::function<void()> on_started)
+      : database_(database), poll_(poll), on_started_(std::move(on_started)) {}
+  ~Clockwork() { Stop(); }
+
+  void Start();
+  void Stop();
+  void Wake() { wake_.Wake(); }
+  absl::Status RunOnce();
+
+ private:
+  void Run();
+
+  db::Database& database_;
+  const absl::Duration poll_;
+  const std::function<void()> on_started_;
+  base::WakeSignal wake_;
+  std::thread thread_;
+};
+
+}  // namespace phonepki::scheduler
