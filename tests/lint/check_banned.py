@@ -57,6 +57,7 @@ RULES = [
         {
             "base/*": "WakeSignal is made here",
             "db/database.cc": "a few milliseconds of jitter before a transaction is tried again",
+            "scheduler/*_service.cc": "a watch stream has a thread of its own; it looks at the database at intervals",
             "provisioning/phone/http_door.cc": "lets running handlers finish at a stop",
             "db/embedded/embedded_postgres.cc": "polls another process that tells nobody when it is ready",
             "phonesim/*": "the simulator lives in real time",

@@ -22,10 +22,12 @@ LAYERS = {
     "scheduler": (("base", "db"), ()),
     "provisioning/phone": (("base",), ("boost", "openssl", "pugixml")),
     "provisioning/pki": (("base", "db", "ca", "ca/x509", "ca/keystore"), ()),
-    "provisioning": (
-        ("base", "db", "ca", "ca/x509", "ca/keystore", "scheduler", "provisioning/phone", "provisioning/pki"),
-        (),
+    "provisioning/devices": (("base", "db", "ca/x509", "provisioning/phone"), ()),
+    "provisioning/delivery": (
+        ("base", "db", "ca/x509", "provisioning/phone", "provisioning/pki", "provisioning/devices"),
+        ("json", "openssl"),
     ),
+    "provisioning": (("base", "db"), ()),
     "server": (ANY, ("grpc", "protobuf", "prometheus", "cli11", "yaml", "json", "openssl", "boost", "spdlog")),
     # Clients: the API is all they know of the server.
     "cli": (("base", "proto"), ("grpc", "protobuf", "cli11", "json")),
