@@ -9,11 +9,10 @@
 #include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <absl/time/time.h>
 #include <google/protobuf/timestamp.pb.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
-
-#include "absl/time/time.h"
 
 namespace phonepki::base::rpc {
 
