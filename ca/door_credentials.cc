@@ -11,6 +11,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "base/status_macros.h"
+#include "ca/x509/certificate.h"
 #include "ca/x509/issuer.h"
 #include "db/audit_repository.h"
 #include "db/door_credential_repository.h"
@@ -70,9 +71,9 @@ absl::StatusOr<DoorCredentials::Loaded> DoorCredentials::ApiCa() {
     ASSIGN_OR_RETURN(PrivateKey key, keys_.Generate(KeyAlgorithm::kEcdsaP256));
     ASSIGN_OR_RETURN(DistinguishedName subject, DistinguishedName::Parse("O=phonepki, CN=phonepki API CA", "subject"));
     const absl::Time not_before = clock_.Now() - kBackdate;
-    const absl::Time not_after = std::min(not_before + 10 * kYear, Year2038Limit());
+    const absl::Time not_after = std::min(not_before + 10 * kYear, kYear2038Limit);
     ASSIGN_OR_RETURN(base::Bytes certificate,
-                     Issuer::SelfSign(key, subject, not_before, not_after, ProfileOf(CertificateKind::kCa)));
+                     SelfSignCa(key, subject, not_before, not_after, CaProfile()));
     return Loaded{{certificate}, std::move(key)};
   });
 }
@@ -82,16 +83,16 @@ absl::StatusOr<DoorCredentials::Loaded> DoorCredentials::Issue(const Loaded& api
                                                                const std::vector<std::string>& names, bool server) {
   ASSIGN_OR_RETURN(base::Secret ca_der, api_ca.key.ToPkcs8Der());
   ASSIGN_OR_RETURN(PrivateKey ca_key, PrivateKey::FromPkcs8Der(ca_der));
-  ASSIGN_OR_RETURN(auto issuer, Issuer::Create(api_ca.chain.front(), std::move(ca_key)));
+  ASSIGN_OR_RETURN(auto issuer, Issuer::Create(api_ca.chain.front(), std::move(ca_key), clock_));
   ASSIGN_OR_RETURN(PrivateKey key, keys_.Generate(algorithm));
   ASSIGN_OR_RETURN(DistinguishedName subject, DistinguishedName::Parse("O=phonepki, CN=x", "subject"));
   ASSIGN_OR_RETURN(subject, subject.WithCommonName(common_name, "subject"));
   SubjectAltNames alt_names;
   for (const std::string& name : names) (IsIpAddress(name) ? alt_names.ip : alt_names.dns).push_back(name);
   const absl::Time not_before = clock_.Now() - kBackdate;
-  const absl::Time not_after = std::min(not_before + 5 * kYear, issuer->certificate().not_after);
+  const absl::Time not_after = std::min(not_before + 5 * kYear, issuer->not_after());
   ASSIGN_OR_RETURN(IssuancePermit permit,
-                   issuer->Prepare(ProfileOf(server ? CertificateKind::kTlsServer : CertificateKind::kTlsClient),
+                   issuer->Prepare(LeafProfile(server ? CertificateKind::kTlsServer : CertificateKind::kTlsClient),
                                    {subject, alt_names, key.spki_der(), not_before, not_after}));
   ASSIGN_OR_RETURN(base::Bytes certificate, issuer->Sign(std::move(permit)));
   return Loaded{{certificate, api_ca.chain.front()}, std::move(key)};
@@ -110,7 +111,7 @@ absl::StatusOr<DoorCredential> DoorCredentials::LoadOrCreate(const std::string& 
   }));
   DoorCredential credential;
   for (const base::Bytes& der : loaded.chain) credential.chain_pem += ToPem(der);
-  ASSIGN_OR_RETURN(credential.key_pem, loaded.key.ToPem());
+  ASSIGN_OR_RETURN(credential.key_pem, PrivateKeyToPem(loaded.key));
   return credential;
 }
 
@@ -121,7 +122,7 @@ absl::Status DoorCredentials::WriteAdminCredential(const std::string& directory,
   }
   ASSIGN_OR_RETURN(Loaded api_ca, ApiCa());
   ASSIGN_OR_RETURN(Loaded admin, Issue(api_ca, KeyAlgorithm::kEcdsaP256, "admin", {}, false));
-  ASSIGN_OR_RETURN(base::Secret key, admin.key.ToPem());
+  ASSIGN_OR_RETURN(base::Secret key, PrivateKeyToPem(admin.key));
   RETURN_IF_ERROR(WriteFile(directory + "/api-ca.pem", ToPem(api_ca.chain.front()), 0644));
   RETURN_IF_ERROR(WriteFile(directory + "/admin.crt.pem", ToPem(admin.chain.front()), 0644));
   RETURN_IF_ERROR(WriteFile(directory + "/admin.key.pem", key.view(), 0600));

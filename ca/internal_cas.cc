@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "ca/x509/certificate.h"
 #include "ca/x509/pkcs12.h"
 #include "db/api_request_repository.h"
 #include "db/audit_repository.h"
@@ -30,7 +31,7 @@ absl::Status NameTaken(const absl::Status& status, const std::string& display_na
 absl::StatusOr<std::vector<base::Bytes>> OrderChain(const CertificateInfo& ca, std::vector<base::Bytes> pool) {
   std::vector<base::Bytes> chain;
   CertificateInfo at = ca;
-  while (!at.self_issued) {
+  while (!at.self_signed) {
     bool found = false;
     for (const base::Bytes& der : pool) {
       ASSIGN_OR_RETURN(CertificateInfo candidate, ParseCertificate(der));
@@ -62,10 +63,9 @@ absl::Status InternalCas::Make(db::Tx& tx, const CaCreation& creation, db::Inter
                                      "creation.key_algorithm"));
   ca.not_before = creation.not_before.value_or(clock_.Now() - absl::Minutes(5));
   ca.not_after = creation.not_after.value_or(ca.not_before + absl::Hours(24 * 365));
-  Profile profile = ProfileOf(CertificateKind::kCa);
-  profile.allow_past_2038 = creation.allow_past_2038;
-  profile.allow_legacy_keys = creation.allow_legacy;
-  RETURN_IF_ERROR(CheckValidity(ca.not_before, ca.not_after, creation.allow_past_2038));
+  Profile profile = CaProfile();
+  profile.allow_2038 = creation.allow_past_2038;
+  profile.allow_rsa1024 = creation.allow_legacy;
   ASSIGN_OR_RETURN(PrivateKey key, keys_.Generate(algorithm));
   if (creation.parent_id) {
     ASSIGN_OR_RETURN(db::InternalCaRecord parent, db::GetInternalCa(tx, *creation.parent_id));
@@ -82,7 +82,7 @@ absl::Status InternalCas::Make(db::Tx& tx, const CaCreation& creation, db::Inter
     ca.chain = parent.chain;
     ca.chain.insert(ca.chain.begin(), parent.certificate);
   } else {
-    ASSIGN_OR_RETURN(ca.certificate, Issuer::SelfSign(key, subject, ca.not_before, ca.not_after, profile));
+    ASSIGN_OR_RETURN(ca.certificate, SelfSignCa(key, subject, ca.not_before, ca.not_after, profile));
   }
   ASSIGN_OR_RETURN(base::Secret der, key.ToPkcs8Der());
   ASSIGN_OR_RETURN(ca.wrapped_key, keystore_.Wrap(der, CaKeyPurpose(ca.id)));

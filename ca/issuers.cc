@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "ca/x509/certificate.h"
 
 namespace phonepki::ca {
 
@@ -22,7 +23,7 @@ absl::StatusOr<std::shared_ptr<const Issuer>> Issuers::Get(const db::InternalCaR
   }
   ASSIGN_OR_RETURN(base::Secret der, keystore_.Unwrap(ca.wrapped_key, CaKeyPurpose(ca.id)));
   ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::FromPkcs8Der(der));
-  ASSIGN_OR_RETURN(issuer, Issuer::Create(ca.certificate, std::move(key)));
+  ASSIGN_OR_RETURN(issuer, Issuer::Create(ca.certificate, std::move(key), clock_));
   return issuer;
 }
 

@@ -9,6 +9,7 @@
 #include <absl/status/statusor.h>
 #include <absl/synchronization/mutex.h>
 
+#include "base/clock.h"
 #include "ca/keystore/keystore.h"
 #include "ca/x509/issuer.h"
 #include "db/internal_ca_repository.h"
@@ -22,13 +23,14 @@ std::string PhoneKeyPurpose(const base::Bytes& serial);
 // Thread-safe. A CA's key never changes (renewal makes a new record), so an entry is good for ever.
 class Issuers {
  public:
-  explicit Issuers(const Keystore& keystore) : keystore_(keystore) {}
+  Issuers(const Keystore& keystore, const base::Clock& clock) : keystore_(keystore), clock_(clock) {}
 
   // kFailedPrecondition CA_IS_DRAFT, WRONG_MASTER_KEY.
   absl::StatusOr<std::shared_ptr<const Issuer>> Get(const db::InternalCaRecord& ca);
 
  private:
   const Keystore& keystore_;
+  const base::Clock& clock_;
   absl::Mutex mutex_;
   absl::flat_hash_map<std::int64_t, std::shared_ptr<const Issuer>> issuers_ ABSL_GUARDED_BY(mutex_);
 };

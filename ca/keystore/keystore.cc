@@ -1,159 +1,147 @@
 #include "ca/keystore/keystore.h"
 
-#include <fcntl.h>
+#include <algorithm>
+#include <memory>
+
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
-#include <absl/strings/ascii.h>
-#include <absl/strings/escaping.h>
-#include <absl/strings/str_cat.h>
 
 #include "base/error.h"
 #include "base/status_macros.h"
-#include "ca/x509/openssl_error.h"
-#include "ca/x509/openssl_ptr.h"
 
 namespace phonepki::ca {
 namespace {
 
-// version (1) | master key id (8) | nonce | wrapped data key | tag | nonce | ciphertext | tag
-constexpr std::uint8_t kVersion = 1;
-constexpr std::size_t kKeySize = 32, kNonceSize = 12, kTagSize = 16, kIdSize = 8;
-constexpr std::size_t kHeaderSize = 1 + kIdSize;
-constexpr std::size_t kWrappedKeySize = kNonceSize + kKeySize + kTagSize;
+struct CipherCtxFree {
+  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+};
+using CipherCtxPtr = std::unique_ptr<EVP_CIPHER_CTX, CipherCtxFree>;
 
-using CipherCtxPtr = OpenSslPtr<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
+constexpr std::uint8_t kMagic[] = {'P', 'K', 1};
+constexpr std::size_t kMagicSize = sizeof kMagic;
+constexpr std::size_t kIdSize = 8;
+constexpr std::size_t kHeaderSize = kMagicSize + kIdSize;
+constexpr std::size_t kNonceSize = 12;
+constexpr std::size_t kTagSize = 16;
+constexpr std::size_t kKeySize = 32;
+constexpr std::size_t kSealSize = kNonceSize + kTagSize;
+constexpr std::size_t kWrappedKeySize = kSealSize + kKeySize;
+constexpr std::size_t kMaxSecretSize = 16 << 20;
 
-// Appends nonce | ciphertext | tag.
-absl::Status Seal(const base::Secret& key, const base::Secret& plain, std::string_view associated, base::Bytes& out) {
-  unsigned char nonce[kNonceSize];
-  RAND_bytes(nonce, sizeof nonce);
-  base::Bytes cipher(plain.size() + kTagSize);
-  CipherCtxPtr context(EVP_CIPHER_CTX_new());
-  int size = 0, tail = 0;
-  const bool sealed =
-      EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.data(), nonce) == 1 &&
-      EVP_EncryptUpdate(context.get(), nullptr, &size, reinterpret_cast<const unsigned char*>(associated.data()),
-                        static_cast<int>(associated.size())) == 1 &&
-      EVP_EncryptUpdate(context.get(), cipher.data(), &size, plain.data(), static_cast<int>(plain.size())) == 1 &&
-      EVP_EncryptFinal_ex(context.get(), cipher.data() + size, &tail) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kTagSize, cipher.data() + plain.size()) == 1;
-  if (!sealed) return OpenSslError("encrypting a key");
-  out.insert(out.end(), nonce, nonce + kNonceSize);
-  out.insert(out.end(), cipher.begin(), cipher.end());
-  return absl::OkStatus();
+// Fetched once: a fetch per call takes a process-wide lock.
+const EVP_CIPHER* Aes256Gcm() {
+  static const EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
+  return cipher;
 }
 
-absl::StatusOr<base::Secret> Open(const base::Secret& key, const std::uint8_t* sealed, std::size_t size,
-                                  std::string_view associated) {
-  const std::size_t plain_size = size - kNonceSize - kTagSize;
-  base::Bytes plain(plain_size);
-  CipherCtxPtr context(EVP_CIPHER_CTX_new());
-  int written = 0, tail = 0;
-  const bool opened =
-      EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.data(), sealed) == 1 &&
-      EVP_DecryptUpdate(context.get(), nullptr, &written, reinterpret_cast<const unsigned char*>(associated.data()),
-                        static_cast<int>(associated.size())) == 1 &&
-      EVP_DecryptUpdate(context.get(), plain.data(), &written, sealed + kNonceSize, static_cast<int>(plain_size)) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, kTagSize,
-                          const_cast<std::uint8_t*>(sealed + kNonceSize + plain_size)) == 1 &&
-      EVP_DecryptFinal_ex(context.get(), plain.data() + written, &tail) == 1;
-  base::Secret secret(std::move(plain));
-  if (!opened) {
-    return base::WithReason(absl::DataLossError("an encrypted key was changed, or belongs to another record"),
-                            "ENVELOPE_DAMAGED");
+absl::Status Failed(const char* what) {
+  ERR_clear_error();
+  return absl::InternalError(what);
+}
+
+// Appends nonce, ciphertext and tag to `out`.
+absl::Status Seal(const base::Secret& key, const base::Bytes& associated, const base::Secret& plain, base::Bytes* out) {
+  std::uint8_t nonce[kNonceSize];
+  const CipherCtxPtr context(EVP_CIPHER_CTX_new());
+  int size = 0;
+  if (context == nullptr || Aes256Gcm() == nullptr || RAND_bytes(nonce, sizeof nonce) != 1 ||
+      EVP_EncryptInit_ex2(context.get(), Aes256Gcm(), key.data(), nonce, nullptr) != 1 ||
+      EVP_EncryptUpdate(context.get(), nullptr, &size, associated.data(), static_cast<int>(associated.size())) != 1) {
+    return Failed("encrypting a secret failed");
   }
-  return secret;
+  const std::size_t start = out->size();
+  out->resize(start + kSealSize + plain.size());
+  std::uint8_t* const text = out->data() + start + kNonceSize;
+  std::copy(nonce, nonce + kNonceSize, out->data() + start);
+  if ((!plain.empty() &&
+       EVP_EncryptUpdate(context.get(), text, &size, plain.data(), static_cast<int>(plain.size())) != 1) ||
+      EVP_EncryptFinal_ex(context.get(), text + plain.size(), &size) != 1 ||
+      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, kTagSize, text + plain.size()) != 1) {
+    return Failed("encrypting a secret failed");
+  }
+  return absl::OkStatus();
 }
 
-absl::Status CreateFile(const std::string& path) {
-  unsigned char octets[kKeySize];
-  RAND_priv_bytes(octets, sizeof octets);
-  std::string text =
-      absl::Base64Escape(absl::string_view(reinterpret_cast<const char*>(octets), sizeof octets)) + "\n";
-  base::WipeMemory(octets, sizeof octets);
-  // Written beside and linked into place: whoever links first wins, nobody ever reads half a key.
-  const std::string fresh = absl::StrCat(path, ".", getpid(), ".new");
-  const int file = open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  bool written = file >= 0 && write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                 fsync(file) == 0;
-  base::WipeMemory(text.data(), text.size());
-  if (file >= 0) close(file);
-  if (written && link(fresh.c_str(), path.c_str()) != 0 && errno != EEXIST) written = false;
-  const int error = errno;
-  unlink(fresh.c_str());
-  if (!written) return absl::InternalError(absl::StrCat("cannot write ", path, ": ", strerror(error)));
-  return absl::OkStatus();
+// Undoes Seal. `sealed` has at least kSealSize octets.
+absl::StatusOr<base::Secret> Open(const base::Secret& key, const base::Bytes& associated, const std::uint8_t* sealed,
+                                  std::size_t sealed_size) {
+  const std::size_t plain_size = sealed_size - kSealSize;
+  const std::uint8_t* const text = sealed + kNonceSize;
+  base::Bytes tag(text + plain_size, text + plain_size + kTagSize);
+  base::Secret plain{base::Bytes(plain_size + 1)};  // one more, so that there is something to point to
+  const CipherCtxPtr context(EVP_CIPHER_CTX_new());
+  int size = 0;
+  if (context == nullptr || Aes256Gcm() == nullptr ||
+      EVP_DecryptInit_ex2(context.get(), Aes256Gcm(), key.data(), sealed, nullptr) != 1 ||
+      EVP_DecryptUpdate(context.get(), nullptr, &size, associated.data(), static_cast<int>(associated.size())) != 1 ||
+      (plain_size > 0 &&
+       EVP_DecryptUpdate(context.get(), plain.mutable_data(), &size, text, static_cast<int>(plain_size)) != 1) ||
+      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_SET_TAG, kTagSize, tag.data()) != 1) {
+    return Failed("decrypting a secret failed");
+  }
+  if (EVP_DecryptFinal_ex(context.get(), plain.mutable_data() + plain_size, &size) != 1) {
+    ERR_clear_error();
+    return base::WithReason(
+        absl::DataLossError("an encrypted secret was changed, or belongs to something else; restore it from a backup"),
+        "KEYSTORE_BLOB_REFUSED");
+  }
+  return base::Secret(plain.data(), plain_size);
+}
+
+base::Bytes Header(const base::Bytes& master_key_id) {
+  base::Bytes header;
+  header.reserve(kHeaderSize);
+  header.insert(header.end(), kMagic, kMagic + kMagicSize);
+  header.insert(header.end(), master_key_id.begin(), master_key_id.end());
+  return header;
+}
+
+// What both layers authenticate beside their text; `layer` keeps one from passing for the other.
+base::Bytes Associated(const base::Bytes& header, char layer, std::string_view purpose) {
+  base::Bytes associated = header;
+  associated.push_back(static_cast<std::uint8_t>(layer));
+  associated.insert(associated.end(), purpose.begin(), purpose.end());
+  return associated;
 }
 
 }  // namespace
 
-MasterKey::MasterKey(base::Secret key) : key_(std::move(key)), id_(SHA256_DIGEST_LENGTH) {
-  SHA256(key_.data(), key_.size(), id_.data());
-  id_.resize(kIdSize);
-}
-
-absl::StatusOr<MasterKey> MasterKey::LoadOrCreate(const std::string& path) {
-  if (access(path.c_str(), F_OK) != 0) RETURN_IF_ERROR(CreateFile(path));
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat facts {};
-  if (file < 0 || fstat(file, &facts) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot read the master key ", path, ": ", strerror(errno)));
-  }
-  std::string text(256, '\0');
-  const ssize_t size = read(file, text.data(), text.size());
-  close(file);
-  text.resize(std::max<ssize_t>(size, 0));
-  std::string octets;
-  const bool decoded = absl::Base64Unescape(absl::StripAsciiWhitespace(text), &octets) && octets.size() == kKeySize;
-  base::Secret key{std::string_view(octets)};
-  base::WipeMemory(octets.data(), octets.size());
-  base::WipeMemory(text.data(), text.size());
-  if ((facts.st_mode & 077) != 0) {
-    return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat("the master key ", path, " is open to others: run `chmod 600 ",
-                                                   path, "`")),
-        "MASTER_KEY_PERMISSIONS");
-  }
-  if (!decoded) {
-    return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat("the master key ", path, " must be 32 octets in base64")),
-        "MASTER_KEY_MALFORMED");
-  }
-  return MasterKey(std::move(key));
-}
+Keystore::Keystore(MasterKey master_key) : master_key_(std::move(master_key)) {}
 
 absl::StatusOr<base::Bytes> Keystore::Wrap(const base::Secret& secret, std::string_view purpose) const {
-  base::Bytes random(kKeySize);
-  RAND_priv_bytes(random.data(), static_cast<int>(random.size()));
-  const base::Secret data_key(std::move(random));
-  base::Bytes envelope{kVersion};
-  envelope.insert(envelope.end(), master_.id().begin(), master_.id().end());
-  RETURN_IF_ERROR(Seal(master_.key(), data_key, purpose, envelope));
-  RETURN_IF_ERROR(Seal(data_key, secret, purpose, envelope));
-  return envelope;
+  if (purpose.empty()) return absl::InvalidArgumentError("a secret is wrapped for a purpose");
+  if (secret.size() > kMaxSecretSize) return absl::InvalidArgumentError("a secret may have at most 16 MB");
+  base::Secret data_key{base::Bytes(kKeySize)};
+  if (RAND_priv_bytes(data_key.mutable_data(), static_cast<int>(kKeySize)) != 1) {
+    return Failed("the random source failed while wrapping a secret");
+  }
+  const base::Bytes header = Header(master_key_.id_octets_);
+  base::Bytes blob = header;
+  blob.reserve(kHeaderSize + kWrappedKeySize + kSealSize + secret.size());
+  RETURN_IF_ERROR(Seal(master_key_.octets_, Associated(header, 'K', purpose), data_key, &blob));
+  RETURN_IF_ERROR(Seal(data_key, Associated(header, 'S', purpose), secret, &blob));
+  return blob;
 }
 
-absl::StatusOr<base::Secret> Keystore::Unwrap(const base::Bytes& envelope, std::string_view purpose) const {
-  if (envelope.size() < kHeaderSize + kWrappedKeySize + kNonceSize + kTagSize || envelope[0] != kVersion) {
-    return base::WithReason(absl::DataLossError("an encrypted key is damaged"), "ENVELOPE_DAMAGED");
+absl::StatusOr<base::Secret> Keystore::Unwrap(const base::Bytes& blob, std::string_view purpose) const {
+  if (blob.size() < kHeaderSize + kWrappedKeySize + kSealSize || blob.size() > 2 * kMaxSecretSize ||
+      !std::equal(kMagic, kMagic + kMagicSize, blob.begin())) {
+    return base::WithReason(absl::InvalidArgumentError("this is not an encrypted secret of a known version"),
+                            "KEYSTORE_BLOB_MALFORMED");
   }
-  if (!std::equal(master_.id().begin(), master_.id().end(), envelope.begin() + 1)) {
+  const base::Bytes header = Header(master_key_.id_octets_);
+  if (!std::equal(header.begin(), header.end(), blob.begin())) {
     return base::WithReason(
-        absl::FailedPreconditionError("a key was encrypted under another master key: give the server the master key "
-                                      "file that belongs to this database"),
-        "WRONG_MASTER_KEY");
+        absl::FailedPreconditionError("a secret was encrypted under another master key than the one configured (id " +
+                                      master_key_.id() + ")"),
+        "MASTER_KEY_UNKNOWN");
   }
-  const std::uint8_t* wrapped_key = envelope.data() + kHeaderSize;
-  ASSIGN_OR_RETURN(base::Secret data_key, Open(master_.key(), wrapped_key, kWrappedKeySize, purpose));
-  const std::size_t offset = kHeaderSize + kWrappedKeySize;
-  return Open(data_key, envelope.data() + offset, envelope.size() - offset, purpose);
+  const std::uint8_t* const wrapped_key = blob.data() + kHeaderSize;
+  const std::uint8_t* const sealed = wrapped_key + kWrappedKeySize;
+  ASSIGN_OR_RETURN(const base::Secret data_key, Open(master_key_.octets_, Associated(header, 'K', purpose), wrapped_key,
+                                                     kWrappedKeySize));
+  return Open(data_key, Associated(header, 'S', purpose), sealed, blob.size() - kHeaderSize - kWrappedKeySize);
 }
 
 }  // namespace phonepki::ca

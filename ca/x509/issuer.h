@@ -1,31 +1,32 @@
-// Turns a request into a signed certificate, in two calls, so that what we intend to sign is on record before the
-// CA key is used:
-//   1. Prepare() builds the certificate body and checks it. The caller stores serial and digest and commits.
+// Turns an approved request into a signed certificate, in two calls, so that what we intend to sign is on record
+// before the CA key is used:
+//   1. Prepare() builds the exact octets to be signed and checks them against the profile.
+//      The caller records the permit's serial and digest, and commits.
 //   2. Sign() spends the permit and uses the key. The caller stores the certificate.
 // A crash between the two leaves a record of the intent, never an unrecorded certificate.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
-#include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
 #include "base/bytes.h"
-#include "ca/x509/certificate.h"
+#include "base/clock.h"
 #include "ca/x509/distinguished_name.h"
 #include "ca/x509/key.h"
 #include "ca/x509/profile.h"
 
 namespace phonepki::ca {
 
-struct IssuanceRequest {
-  DistinguishedName subject;
-  SubjectAltNames names;
-  base::Bytes spki_der;
-  absl::Time not_before, not_after;
-};
+class Issuer;
+
+// A certificate may begin this much before the certificate of its CA, so that a phone whose clock is slow accepts
+// the first certificates of a new CA.
+inline constexpr absl::Duration kMaxBackdating = absl::Hours(24);
 
 // Proof that a certificate body passed every check. Move-only: one permit, one signature.
 class IssuancePermit {
@@ -33,45 +34,71 @@ class IssuancePermit {
   IssuancePermit(IssuancePermit&&) noexcept = default;
   IssuancePermit& operator=(IssuancePermit&&) noexcept = default;
 
-  // 20 octets, positive, 159 random bits.
+  // Big-endian, positive, no leading zero, at most 20 octets.
   const base::Bytes& serial() const { return serial_; }
-  // SHA-256 of the TBSCertificate that will be signed.
+  // SHA-256 of tbs_der(), which is found again, octet for octet, in the certificate.
   const base::Bytes& tbs_digest() const { return tbs_digest_; }
+  const base::Bytes& tbs_der() const { return tbs_der_; }
+  const base::Bytes& subject_der() const { return request_.subject.der(); }
+  absl::Time not_before() const { return request_.not_before; }
+  absl::Time not_after() const { return request_.not_after; }
 
  private:
   friend class Issuer;
   IssuancePermit() = default;
-  X509Ptr body_;
-  base::Bytes serial_, tbs_digest_;
+
+  const Issuer* issuer_ = nullptr;  // the only issuer that may spend this permit
+  Profile profile_;
+  IssuanceRequest request_;
+  base::Bytes serial_;
+  base::Bytes tbs_der_;
+  base::Bytes tbs_digest_;
 };
 
 // Thread-safe. Does no I/O.
 class Issuer {
  public:
-  // kInvalidArgument KEY_MISMATCH, NOT_A_CA.
-  static absl::StatusOr<std::unique_ptr<Issuer>> Create(const base::Bytes& certificate, PrivateKey key);
-  // A root: subject and issuer are the same, signed by its own key.
-  static absl::StatusOr<base::Bytes> SelfSign(const PrivateKey& key, const DistinguishedName& subject,
-                                              absl::Time not_before, absl::Time not_after, const Profile& profile);
+  // kInvalidArgument: CERTIFICATE_MALFORMED, NOT_A_CA, KEY_MISMATCH. An expired CA certificate is accepted here:
+  // Prepare() refuses it, but its key may still have revocations to sign. `clock` must outlive the issuer.
+  static absl::StatusOr<std::unique_ptr<Issuer>> Create(const base::Bytes& ca_certificate_der, PrivateKey key,
+                                                        const base::Clock& clock);
+  ~Issuer();
 
-  // kInvalidArgument: VALIDITY, YEAR_2038, SUBJECT_EQUALS_CA (C-12), KEY_TOO_WEAK, SUBJECT_ALT_NAME.
-  // kFailedPrecondition CA_EXPIRES_FIRST: the certificate would outlive this CA.
+  // kInvalidArgument (the field is named): VALIDITY_ORDER, VALIDITY_OVER, VALIDITY_BEFORE_CA, YEAR_2038,
+  //   SUBJECT_EMPTY, SUBJECT_EQUALS_CA, COMMON_NAME_TOO_LONG, SAN_INVALID, KEY_UNSUPPORTED, KEY_TOO_SHORT,
+  //   DIGEST_REFUSED, URL_INVALID, PROFILE_INVALID.
+  // kFailedPrecondition: CA_EXPIRES_FIRST, CA_EXPIRED, CA_PATH_LENGTH.
   absl::StatusOr<IssuancePermit> Prepare(const Profile& profile, const IssuanceRequest& request) const;
-  // DER. kInternal when the result is not what was prepared (lint).
+
+  // The certificate's DER, after it passed lint.h. kInternal: it did not, or the key failed; the permit is spent.
+  // kInvalidArgument: the permit is another issuer's.
   absl::StatusOr<base::Bytes> Sign(IssuancePermit permit) const;
 
-  const CertificateInfo& certificate() const { return info_; }
+  const base::Bytes& certificate_der() const { return certificate_der_; }
+  const DistinguishedName& subject() const { return subject_; }
+  absl::Time not_before() const { return not_before_; }
+  absl::Time not_after() const { return not_after_; }
+  // The key identifier that issued certificates carry in their authority key identifier.
+  const base::Bytes& key_id() const { return key_id_; }
+  // For revocation lists and OCSP answers, which this class does not make.
+  const PrivateKey& private_key() const { return key_; }
 
  private:
-  Issuer(X509Ptr certificate, CertificateInfo info, PrivateKey key)
-      : certificate_(std::move(certificate)), info_(std::move(info)), key_(std::move(key)) {}
+  Issuer(PrivateKey key, const base::Clock& clock) : key_(std::move(key)), clock_(clock) {}
 
-  X509Ptr certificate_;
-  CertificateInfo info_;
   PrivateKey key_;
+  const base::Clock& clock_;
+  base::Bytes certificate_der_;
+  DistinguishedName subject_;
+  std::string subject_canonical_;
+  base::Bytes key_id_;
+  std::optional<int> path_len_;
+  absl::Time not_before_;
+  absl::Time not_after_;
 };
 
-// Checks shared by roots and leaves; `field` names the end of validity for the caller.
-absl::Status CheckValidity(absl::Time not_before, absl::Time not_after, bool allow_past_2038);
+// A root certificate. Errors as Issuer::Prepare; DN_WITHOUT_CN when `subject` has no common name.
+absl::StatusOr<base::Bytes> SelfSignCa(const PrivateKey& key, const DistinguishedName& subject,
+                                       absl::Time not_before, absl::Time not_after, const Profile& profile);
 
 }  // namespace phonepki::ca

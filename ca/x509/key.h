@@ -1,10 +1,10 @@
-// Private keys and how they are made.
+// Key pairs: making them, reading them, writing them. Private octets leave only as base::Secret.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
-#include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
 #include "base/bytes.h"
@@ -15,39 +15,48 @@ namespace phonepki::ca {
 
 enum class KeyAlgorithm { kRsa1024, kRsa2048, kRsa3072, kRsa4096, kEcdsaP256, kEcdsaP384 };
 
-// "rsa2048", "ecdsa-p256", … kInvalidArgument KEY_ALGORITHM.
-absl::StatusOr<KeyAlgorithm> ParseKeyAlgorithm(const std::string& name, const std::string& field);
+// "rsa1024", "rsa2048", "rsa3072", "rsa4096", "ecdsa-p256", "ecdsa-p384". kInvalidArgument on `field`, reason
+// KEY_ALGORITHM_UNKNOWN. Whether RSA 1024 may be used is for the caller's policy.
+absl::StatusOr<KeyAlgorithm> ParseKeyAlgorithm(std::string_view name, const std::string& field);
 std::string PrintKeyAlgorithm(KeyAlgorithm algorithm);
-inline bool IsRsa(KeyAlgorithm algorithm) { return algorithm <= KeyAlgorithm::kRsa4096; }
+bool IsRsa(KeyAlgorithm algorithm);
 
-// kInvalidArgument KEY_ALGORITHM when it is none of ours.
-absl::StatusOr<KeyAlgorithm> AlgorithmOf(EVP_PKEY* key);
+// The algorithm of a SubjectPublicKeyInfo. kInvalidArgument, reason KEY_UNSUPPORTED: another algorithm, size or
+// curve, an unsafe exponent, a point off its curve. Costs microseconds: no key object is built.
+absl::StatusOr<KeyAlgorithm> AlgorithmOfSpki(const base::Bytes& spki_der);
 
+// Movable owner. Reading (get, spki_der) is thread-safe.
 class PrivateKey {
  public:
-  static absl::StatusOr<PrivateKey> FromPkey(PkeyPtr key);
+  // kInvalidArgument: not a PKCS#8 key (KEY_MALFORMED), or of no algorithm named above (KEY_UNSUPPORTED).
   static absl::StatusOr<PrivateKey> FromPkcs8Der(const base::Secret& der);
-  absl::StatusOr<base::Secret> ToPkcs8Der() const;
-  absl::StatusOr<base::Secret> ToPem() const;
+  // Takes the key over.
+  static absl::StatusOr<PrivateKey> FromPkey(PkeyPtr key);
 
+  PrivateKey(PrivateKey&&) noexcept = default;
+  PrivateKey& operator=(PrivateKey&&) noexcept = default;
+
+  absl::StatusOr<base::Secret> ToPkcs8Der() const;
   const base::Bytes& spki_der() const { return spki_der_; }
   KeyAlgorithm algorithm() const { return algorithm_; }
-  EVP_PKEY* get() const { return key_.get(); }
+  EVP_PKEY* get() const { return key_.get(); }  // still owned here
 
  private:
-  PrivateKey(PkeyPtr key, KeyAlgorithm algorithm, base::Bytes spki_der)
-      : key_(std::move(key)), algorithm_(algorithm), spki_der_(std::move(spki_der)) {}
+  PrivateKey(PkeyPtr key, base::Bytes spki_der, KeyAlgorithm algorithm);
+
   PkeyPtr key_;
-  KeyAlgorithm algorithm_;
   base::Bytes spki_der_;
+  KeyAlgorithm algorithm_;
 };
 
+// Where RSA primes come from; nettle is about four times faster than OpenSSL 3.0. Elliptic keys are OpenSSL's.
 enum class RsaGenerator { kNettle, kOpenSsl };
 
-// Thread-safe. RSA by nettle is four times as fast as by OpenSSL 3.0 (docs/performance.md).
+// Thread-safe.
 class KeyGenerator {
  public:
   explicit KeyGenerator(RsaGenerator rsa = RsaGenerator::kNettle) : rsa_(rsa) {}
+  // kInternal: the random source or the library failed.
   absl::StatusOr<PrivateKey> Generate(KeyAlgorithm algorithm) const;
 
  private:

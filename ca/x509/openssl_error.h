@@ -1,4 +1,4 @@
-// Turns OpenSSL's error queue into a Status. A call is: ERR_clear_error(), call, check, OpenSslError("doing what").
+// A call into OpenSSL is: ERR_clear_error(), call, check, OpenSslError("what we were doing").
 #pragma once
 
 #include <string>
@@ -7,7 +7,8 @@
 
 namespace phonepki::ca {
 
-// kInternal, with everything in the queue, which is empty afterwards.
-absl::Status OpenSslError(const std::string& doing);
+// Drains this thread's OpenSSL error queue into the message. kInternal unless the caller knows better.
+absl::Status OpenSslError(const std::string& what);
+absl::Status OpenSslError(absl::StatusCode code, const std::string& what);
 
 }  // namespace phonepki::ca

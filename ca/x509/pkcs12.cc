@@ -1,132 +1,265 @@
 #include "ca/x509/pkcs12.h"
 
+#include <algorithm>
+
+#include <absl/strings/str_cat.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
 
-#include <absl/strings/str_cat.h>
-
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "ca/x509/certificate.h"
 #include "ca/x509/openssl_error.h"
+#include "ca/x509/openssl_ptr.h"
+#include "ca/x509/utf8.h"
 
 namespace phonepki::ca {
 namespace {
 
-constexpr int kIterations = 2048;
+using X509Stack = OpenSslPtr<STACK_OF(X509), [](STACK_OF(X509)* stack) { sk_X509_pop_free(stack, X509_free); }>;
+using Pkcs7Stack = OpenSslPtr<STACK_OF(PKCS7), [](STACK_OF(PKCS7)* stack) { sk_PKCS7_pop_free(stack, PKCS7_free); }>;
+using BagStack = OpenSslPtr<STACK_OF(PKCS12_SAFEBAG), [](STACK_OF(PKCS12_SAFEBAG)* stack) {
+  sk_PKCS12_SAFEBAG_pop_free(stack, PKCS12_SAFEBAG_free);
+}>;
 
-absl::Status Refuse(const std::string& reason, const std::string& text) {
+constexpr int kMaxBagDepth = 4;
+constexpr std::size_t kMaxPkcs12Size = 1 << 20;
+constexpr long kMaxIterations = 5'000'000;
+
+absl::Status Refused(const std::string& reason, const std::string& what) {
   ERR_clear_error();
-  return base::WithReason(absl::InvalidArgumentError(text), reason);
+  return base::WithReason(absl::InvalidArgumentError(what), reason);
 }
 
-// RC2-40, which many old files use for their certificates, lives in the legacy provider.
-void LoadLegacyProvider() {
-  static const bool loaded = [] {
-    OSSL_PROVIDER_load(nullptr, "legacy");
-    OSSL_PROVIDER_load(nullptr, "default");
-    return true;
-  }();
-  static_cast<void>(loaded);
+// The pass phrase with the terminating NUL that OpenSSL wants.
+absl::StatusOr<base::Secret> Terminated(const base::Secret& passphrase) {
+  if (CountCharacters(passphrase.view()) < 0 || passphrase.view().find('\0') != std::string_view::npos) {
+    return Refused("PASSPHRASE_INVALID", "the pass phrase must be UTF-8 text without NUL");
+  }
+  base::Bytes octets;
+  octets.reserve(passphrase.size() + 1);
+  octets.assign(passphrase.data(), passphrase.data() + passphrase.size());
+  octets.push_back(0);
+  return base::Secret(std::move(octets));
 }
 
-int CountKeys(const STACK_OF(PKCS12_SAFEBAG) * bags) {
-  int keys = 0;
+X509Ptr Decode(const base::Bytes& der) {
+  const unsigned char* next = der.data();
+  return X509Ptr(d2i_X509(nullptr, &next, static_cast<long>(der.size())));
+}
+
+// RC2 and other old ciphers live in OpenSSL's legacy provider. It is loaded into a context of its own, and only
+// this class makes that context current, so that nothing else in the process can come upon an old cipher.
+class LegacyScope {
+ public:
+  LegacyScope() : previous_(OSSL_LIB_CTX_set0_default(Context())) {}
+  ~LegacyScope() { OSSL_LIB_CTX_set0_default(previous_); }
+  LegacyScope(const LegacyScope&) = delete;
+  LegacyScope& operator=(const LegacyScope&) = delete;
+
+ private:
+  // Lives as long as the process.
+  static OSSL_LIB_CTX* Context() {
+    static OSSL_LIB_CTX* const context = [] {
+      OSSL_LIB_CTX* made = OSSL_LIB_CTX_new();
+      if (made != nullptr) {
+        OSSL_PROVIDER_load(made, "default");
+        OSSL_PROVIDER_load(made, "legacy");  // absent on some systems: then RC2 files do not open
+      }
+      return made;
+    }();
+    return context;
+  }
+
+  OSSL_LIB_CTX* const previous_;
+};
+
+// What a file holds, before it is judged. Keys are PKCS#8, so that they can leave the legacy context.
+struct Found {
+  std::vector<base::Secret> keys;
+  std::vector<base::Bytes> certificates;
+};
+
+absl::Status CollectKey(const PKCS8_PRIV_KEY_INFO* info, Found* found) {
+  unsigned char* encoded = nullptr;
+  const int size = i2d_PKCS8_PRIV_KEY_INFO(info, &encoded);
+  if (size <= 0) return Refused("NOT_PKCS12", "a private key in the file cannot be read");
+  found->keys.emplace_back(encoded, static_cast<std::size_t>(size));
+  OPENSSL_clear_free(encoded, static_cast<std::size_t>(size));
+  return absl::OkStatus();
+}
+
+absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG)* bags, const char* passphrase, int size, int depth,
+                         Found* found) {
+  if (depth > kMaxBagDepth) return Refused("NOT_PKCS12", "the file is nested too deeply");
   for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); ++i) {
-    const int type = PKCS12_SAFEBAG_get_nid(sk_PKCS12_SAFEBAG_value(bags, i));
-    keys += type == NID_keyBag || type == NID_pkcs8ShroudedKeyBag;
+    const PKCS12_SAFEBAG* bag = sk_PKCS12_SAFEBAG_value(bags, i);
+    switch (PKCS12_SAFEBAG_get_nid(bag)) {
+      case NID_keyBag:
+        RETURN_IF_ERROR(CollectKey(PKCS12_SAFEBAG_get0_p8inf(bag), found));
+        break;
+      case NID_pkcs8ShroudedKeyBag: {
+        const Pkcs8Ptr info(PKCS12_decrypt_skey(bag, passphrase, size));
+        if (info == nullptr) return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the private key");
+        RETURN_IF_ERROR(CollectKey(info.get(), found));
+        break;
+      }
+      case NID_certBag: {
+        if (PKCS12_SAFEBAG_get_bag_nid(bag) != NID_x509Certificate) break;
+        const X509Ptr certificate(PKCS12_SAFEBAG_get1_cert(bag));
+        unsigned char* encoded = nullptr;
+        const int length = certificate == nullptr ? 0 : i2d_X509(certificate.get(), &encoded);
+        if (length <= 0) return Refused("CERTIFICATE_MALFORMED", "a certificate in the file cannot be read");
+        found->certificates.emplace_back(encoded, encoded + length);
+        OPENSSL_free(encoded);
+        break;
+      }
+      case NID_safeContentsBag:
+        RETURN_IF_ERROR(CollectBags(PKCS12_SAFEBAG_get0_safes(bag), passphrase, size, depth + 1, found));
+        break;
+      default:
+        break;
+    }
   }
-  return keys;
+  return absl::OkStatus();
 }
 
-int CountKeys(PKCS12* file, const std::string& passphrase) {
-  int keys = 0;
-  STACK_OF(PKCS7)* safes = PKCS12_unpack_authsafes(file);
-  for (int i = 0; i < sk_PKCS7_num(safes); ++i) {
-    PKCS7* safe = sk_PKCS7_value(safes, i);
-    STACK_OF(PKCS12_SAFEBAG)* bags = nullptr;
-    if (OBJ_obj2nid(safe->type) == NID_pkcs7_data) bags = PKCS12_unpack_p7data(safe);
-    if (OBJ_obj2nid(safe->type) == NID_pkcs7_encrypted) {
-      bags = PKCS12_unpack_p7encdata(safe, passphrase.c_str(), static_cast<int>(passphrase.size()));
-    }
-    keys += CountKeys(bags);
-    sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+absl::Status CheckMac(PKCS12* file, const char** passphrase, int* size) {
+  if (PKCS12_mac_present(file) != 1) return absl::OkStatus();
+  const ASN1_INTEGER* iterations = nullptr;
+  PKCS12_get0_mac(nullptr, nullptr, nullptr, &iterations, file);
+  if (iterations != nullptr && (ASN1_INTEGER_get(iterations) > kMaxIterations || ASN1_INTEGER_get(iterations) < 0)) {
+    return Refused("NOT_PKCS12", "the file asks for more key derivation than is reasonable");
   }
-  sk_PKCS7_pop_free(safes, PKCS7_free);
-  return keys;
+  if (PKCS12_verify_mac(file, *passphrase, *size) == 1) return absl::OkStatus();
+  // "No pass phrase" is written in two ways: as the empty string and as none at all.
+  if (*size == 0 && PKCS12_verify_mac(file, nullptr, 0) == 1) {
+    *passphrase = nullptr;
+    return absl::OkStatus();
+  }
+  return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the PKCS#12 file");
+}
+
+absl::StatusOr<Found> Unpack(std::string_view der, const base::Secret& terminated) {
+  const LegacyScope legacy;
+  ERR_clear_error();
+  const auto* start = reinterpret_cast<const unsigned char*>(der.data());
+  const unsigned char* next = start;
+  if (der.size() > kMaxPkcs12Size) return Refused("NOT_PKCS12", "the file is larger than 1 MB");
+  const Pkcs12Ptr file(d2i_PKCS12(nullptr, &next, static_cast<long>(der.size())));
+  if (file == nullptr) return Refused("NOT_PKCS12", "the file is not PKCS#12");
+  const char* passphrase = reinterpret_cast<const char*>(terminated.data());
+  int size = static_cast<int>(terminated.size()) - 1;
+  RETURN_IF_ERROR(CheckMac(file.get(), &passphrase, &size));
+  const Pkcs7Stack safes(PKCS12_unpack_authsafes(file.get()));
+  if (safes == nullptr) return Refused("NOT_PKCS12", "the contents of the PKCS#12 file cannot be read");
+  Found found;
+  for (int i = 0; i < sk_PKCS7_num(safes.get()); ++i) {
+    PKCS7* const safe = sk_PKCS7_value(safes.get(), i);
+    const int type = OBJ_obj2nid(safe->type);
+    BagStack bags;
+    if (type == NID_pkcs7_data) {
+      bags.reset(PKCS12_unpack_p7data(safe));
+      if (bags == nullptr) return Refused("NOT_PKCS12", "the contents of the PKCS#12 file cannot be read");
+    } else if (type == NID_pkcs7_encrypted) {
+      bags.reset(PKCS12_unpack_p7encdata(safe, passphrase, size));
+      if (bags == nullptr) return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the PKCS#12 file");
+    } else {
+      continue;
+    }
+    RETURN_IF_ERROR(CollectBags(bags.get(), passphrase, size, 0, &found));
+  }
+  return found;
+}
+
+// From `leaf` upwards, following issuer names; the leaf itself is left out.
+std::vector<base::Bytes> OrderedChain(const CertificateInfo& leaf, std::vector<CertificateInfo> others) {
+  std::vector<base::Bytes> chain;
+  base::Bytes wanted = leaf.self_signed ? base::Bytes() : leaf.issuer_der;
+  while (!wanted.empty()) {
+    const auto next = std::find_if(others.begin(), others.end(), [&](const auto& c) { return c.subject_der == wanted; });
+    if (next == others.end()) break;
+    wanted = next->self_signed ? base::Bytes() : next->issuer_der;
+    chain.push_back(std::move(next->der));
+    others.erase(next);
+  }
+  return chain;
 }
 
 }  // namespace
 
-absl::StatusOr<Pkcs12Encryption> ParsePkcs12Encryption(const std::string& name, const std::string& field) {
+absl::StatusOr<Pkcs12Encryption> ParsePkcs12Encryption(std::string_view name, const std::string& field) {
   if (name == "legacy-3des-sha1") return Pkcs12Encryption::kLegacy3DesSha1;
   if (name == "aes256-sha256") return Pkcs12Encryption::kAes256Sha256;
-  return base::InvalidField(field, "PKCS12_ENCRYPTION", "must be legacy-3des-sha1 or aes256-sha256");
+  return base::InvalidField(field, "PKCS12_ENCRYPTION_UNKNOWN",
+                            absl::StrCat("unknown PKCS#12 encryption \"", base::ToAbsl(name.substr(0, 40)),
+                                         "\"; use legacy-3des-sha1 or aes256-sha256"));
+}
+
+std::string PrintPkcs12Encryption(Pkcs12Encryption encryption) {
+  return encryption == Pkcs12Encryption::kLegacy3DesSha1 ? "legacy-3des-sha1" : "aes256-sha256";
 }
 
 absl::StatusOr<base::Secret> WritePkcs12(const base::Bytes& certificate, const PrivateKey& key,
                                          const std::vector<base::Bytes>& chain, const base::Secret& passphrase,
-                                         Pkcs12Encryption encryption, const std::string& friendly_name) {
+                                         Pkcs12Encryption encryption, const std::string& friendly_name,
+                                         int iterations) {
+  ASSIGN_OR_RETURN(const base::Secret terminated, Terminated(passphrase));
+  const char* const pass = reinterpret_cast<const char*>(terminated.data());
   ERR_clear_error();
-  ASSIGN_OR_RETURN(X509Ptr leaf, DecodeCertificate(certificate));
-  X509StackPtr parents(sk_X509_new_null());
+  const X509Ptr leaf = Decode(certificate);
+  const X509Stack stack(sk_X509_new_null());
+  if (leaf == nullptr || stack == nullptr) return Refused("CERTIFICATE_MALFORMED", "the certificate cannot be read");
   for (const base::Bytes& der : chain) {
-    ASSIGN_OR_RETURN(X509Ptr parent, DecodeCertificate(der));
-    sk_X509_push(parents.get(), parent.release());
+    X509Ptr link = Decode(der);
+    if (link == nullptr) return Refused("CERTIFICATE_MALFORMED", "a certificate of the chain cannot be read");
+    if (sk_X509_push(stack.get(), link.get()) == 0) return OpenSslError("writing PKCS#12");
+    link.release();  // the stack owns it now
+  }
+  if (X509_check_private_key(leaf.get(), key.get()) != 1) {
+    return Refused("KEY_MISMATCH", "the certificate is not of this private key");
   }
   const bool legacy = encryption == Pkcs12Encryption::kLegacy3DesSha1;
   const int cipher = legacy ? NID_pbe_WithSHA1And3_Key_TripleDES_CBC : NID_aes_256_cbc;
-  std::string pass(passphrase.view());
-  Pkcs12Ptr file(PKCS12_create(pass.c_str(), friendly_name.c_str(), key.get(), leaf.get(), parents.get(), cipher,
-                               cipher, kIterations, -1, 0));
-  const bool sealed = file && PKCS12_set_mac(file.get(), pass.c_str(), static_cast<int>(pass.size()), nullptr, 0,
-                                             kIterations, legacy ? EVP_sha1() : EVP_sha256()) == 1;
-  base::WipeMemory(pass.data(), pass.size());
-  unsigned char* out = nullptr;
-  const int size = sealed ? i2d_PKCS12(file.get(), &out) : -1;
-  if (size <= 0) return OpenSslError("writing a PKCS#12 file");
-  base::Secret der(out, size);
-  OPENSSL_clear_free(out, size);
-  return der;
+  // The MAC is set apart (-1 = none yet), because its digest goes with the encryption.
+  const Pkcs12Ptr file(PKCS12_create(pass, friendly_name.empty() ? nullptr : friendly_name.c_str(), key.get(),
+                                     leaf.get(), stack.get(), cipher, cipher, iterations, /*mac_iter=*/-1, 0));
+  if (file == nullptr || PKCS12_set_mac(file.get(), pass, static_cast<int>(terminated.size()) - 1, nullptr, 0,
+                                        iterations, legacy ? EVP_sha1() : EVP_sha256()) != 1) {
+    return OpenSslError("writing PKCS#12");
+  }
+  unsigned char* encoded = nullptr;
+  const int size = i2d_PKCS12(file.get(), &encoded);
+  if (size <= 0) return OpenSslError("encoding PKCS#12");
+  base::Secret result(encoded, static_cast<std::size_t>(size));
+  OPENSSL_clear_free(encoded, static_cast<std::size_t>(size));
+  return result;
 }
 
 absl::StatusOr<Pkcs12Contents> ReadPkcs12(std::string_view der, const base::Secret& passphrase) {
-  LoadLegacyProvider();
-  ERR_clear_error();
-  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-  Pkcs12Ptr file(d2i_PKCS12(nullptr, &at, static_cast<long>(der.size())));
-  if (!file) return Refuse("NOT_PKCS12", "this is not a PKCS#12 file");
-  std::string pass(passphrase.view());
-  EVP_PKEY* raw_key = nullptr;
-  X509* raw_leaf = nullptr;
-  STACK_OF(X509)* raw_chain = nullptr;
-  const bool opened = PKCS12_verify_mac(file.get(), pass.c_str(), static_cast<int>(pass.size())) == 1 ||
-                      (pass.empty() && PKCS12_verify_mac(file.get(), nullptr, 0) == 1);
-  const int keys = opened ? CountKeys(file.get(), pass) : 0;
-  const bool parsed = opened && PKCS12_parse(file.get(), pass.c_str(), &raw_key, &raw_leaf, &raw_chain) == 1;
-  base::WipeMemory(pass.data(), pass.size());
-  PkeyPtr key(raw_key);
-  X509Ptr leaf(raw_leaf);
-  X509StackPtr parents(raw_chain);
-  if (!opened) return Refuse("WRONG_PASSPHRASE", "the pass phrase does not open this PKCS#12 file");
-  if (keys > 1) return Refuse("SEVERAL_KEYS", "the PKCS#12 file holds several private keys; keep one");
-  if (!parsed) {
-    const unsigned long code = ERR_peek_last_error();
-    if (ERR_GET_REASON(code) == PKCS12_R_MAC_VERIFY_FAILURE) return Refuse("WRONG_PASSPHRASE", "wrong pass phrase");
-    return Refuse("KEY_MISMATCH", "no certificate in the file belongs to its private key");
+  ASSIGN_OR_RETURN(const base::Secret terminated, Terminated(passphrase));
+  ASSIGN_OR_RETURN(const Found found, Unpack(der, terminated));
+  if (found.keys.empty()) return Refused("NO_PRIVATE_KEY", "there is no private key in the PKCS#12 file");
+  if (found.keys.size() > 1) {
+    return Refused("SEVERAL_KEYS", absl::StrCat("there are ", found.keys.size(),
+                                                " private keys in the PKCS#12 file; export the one that is meant"));
   }
-  if (!key) return Refuse("NO_PRIVATE_KEY", "the PKCS#12 file holds no private key");
-  if (!leaf) {
-    return sk_X509_num(parents.get()) > 0
-               ? Refuse("KEY_MISMATCH", "no certificate in the file belongs to its private key")
-               : Refuse("NO_CERTIFICATE", "the PKCS#12 file holds no certificate");
+  if (found.certificates.empty()) return Refused("NO_CERTIFICATE", "there is no certificate in the PKCS#12 file");
+  ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::FromPkcs8Der(found.keys.front()));
+  std::optional<CertificateInfo> leaf;
+  std::vector<CertificateInfo> others;
+  for (const base::Bytes& certificate : found.certificates) {
+    ASSIGN_OR_RETURN(CertificateInfo info, ParseCertificate(certificate));
+    if (!leaf && info.spki_der == key.spki_der()) {
+      leaf = std::move(info);
+    } else {
+      others.push_back(std::move(info));
+    }
   }
-  std::vector<base::Bytes> chain;
-  for (int i = 0; i < sk_X509_num(parents.get()); ++i) {
-    chain.push_back(EncodeCertificate(sk_X509_value(parents.get(), i)));
-  }
-  ASSIGN_OR_RETURN(PrivateKey owned, PrivateKey::FromPkey(std::move(key)));
-  return Pkcs12Contents{EncodeCertificate(leaf.get()), std::move(owned), std::move(chain)};
+  if (!leaf) return Refused("KEY_MISMATCH", "no certificate in the PKCS#12 file is of its private key");
+  std::vector<base::Bytes> chain = OrderedChain(*leaf, std::move(others));
+  return Pkcs12Contents{std::move(leaf->der), std::move(key), std::move(chain)};
 }
 
 }  // namespace phonepki::ca

@@ -1,4 +1,4 @@
-// PKCS#12 files: written for phones in the encryption their firmware can read, read from operators.
+// PKCS#12: the container in which phones and administrators exchange a key with its certificates.
 #pragma once
 
 #include <string>
@@ -13,24 +13,30 @@
 
 namespace phonepki::ca {
 
-enum class Pkcs12Encryption {
-  kLegacy3DesSha1,  // 3DES and SHA-1 MAC: what old firmware reads (wpi.md U3)
-  kAes256Sha256,
-};
-// "legacy-3des-sha1", "aes256-sha256".
-absl::StatusOr<Pkcs12Encryption> ParsePkcs12Encryption(const std::string& name, const std::string& field);
+// Old firmware, Windows and Java read only the first.
+enum class Pkcs12Encryption { kLegacy3DesSha1, kAes256Sha256 };
+
+// "legacy-3des-sha1", "aes256-sha256". kInvalidArgument on `field`, reason PKCS12_ENCRYPTION_UNKNOWN.
+absl::StatusOr<Pkcs12Encryption> ParsePkcs12Encryption(std::string_view name,
+                                                       const std::string& field = "pkcs12_encryption");
+std::string PrintPkcs12Encryption(Pkcs12Encryption encryption);
 
 struct Pkcs12Contents {
   base::Bytes certificate;
   PrivateKey key;
-  std::vector<base::Bytes> chain;  // in file order
+  std::vector<base::Bytes> chain;  // issuer first; certificates that are not above `certificate` are left out
 };
 
+// kInvalidArgument: `certificate` is not of `key` (KEY_MISMATCH), the pass phrase is not UTF-8 or holds a NUL
+// (PASSPHRASE_INVALID), an unreadable certificate (CERTIFICATE_MALFORMED).
 absl::StatusOr<base::Secret> WritePkcs12(const base::Bytes& certificate, const PrivateKey& key,
                                          const std::vector<base::Bytes>& chain, const base::Secret& passphrase,
-                                         Pkcs12Encryption encryption, const std::string& friendly_name);
+                                         Pkcs12Encryption encryption, const std::string& friendly_name,
+                                         int iterations = 2048);
 
-// kInvalidArgument: NOT_PKCS12, WRONG_PASSPHRASE, NO_PRIVATE_KEY, NO_CERTIFICATE, KEY_MISMATCH, SEVERAL_KEYS.
+// Reads every usual encryption, RC2-40 included. kInvalidArgument with reason NOT_PKCS12, WRONG_PASSPHRASE,
+// NO_PRIVATE_KEY, SEVERAL_KEYS, NO_CERTIFICATE, KEY_MISMATCH (no certificate in the file is of the key),
+// KEY_UNSUPPORTED, PASSPHRASE_INVALID.
 absl::StatusOr<Pkcs12Contents> ReadPkcs12(std::string_view der, const base::Secret& passphrase);
 
 }  // namespace phonepki::ca

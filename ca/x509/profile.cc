@@ -1,47 +1,60 @@
 #include "ca/x509/profile.h"
 
-#include <openssl/obj_mac.h>
-#include <openssl/x509v3.h>
-
 #include <absl/strings/str_cat.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace phonepki::ca {
 namespace {
 
-constexpr struct {
+struct NamedKind {
   CertificateKind kind;
   const char* name;
-} kKinds[] = {{CertificateKind::kCa, "ca"},
-              {CertificateKind::kWbmServer, "wbm"},
-              {CertificateKind::kSpe, "spe"},
-              {CertificateKind::kTlsServer, "tls-server"},
-              {CertificateKind::kTlsClient, "tls-client"}};
+};
+constexpr NamedKind kKinds[] = {
+    {CertificateKind::kCa, "ca"},
+    {CertificateKind::kWbmServer, "wbm"},
+    {CertificateKind::kSpe, "spe"},
+    {CertificateKind::kTlsServer, "tls-server"},
+    {CertificateKind::kTlsClient, "tls-client"},
+};
 
 }  // namespace
 
-std::string PrintCertificateKind(CertificateKind kind) { return kKinds[static_cast<int>(kind)].name; }
-
-absl::StatusOr<CertificateKind> ParseCertificateKind(const std::string& name, const std::string& field) {
-  for (const auto& known : kKinds) {
-    if (name == known.name) return known.kind;
+absl::StatusOr<CertificateKind> ParseCertificateKind(std::string_view name, const std::string& field) {
+  for (const auto& [kind, known] : kKinds) {
+    if (name == known) return kind;
   }
-  return base::InvalidField(field, "CERTIFICATE_TYPE", absl::StrCat("\"", name, "\" is no certificate type"));
+  return base::InvalidField(field, "CERTIFICATE_KIND_UNKNOWN",
+                            absl::StrCat("unknown certificate kind \"", base::ToAbsl(name.substr(0, 40)),
+                                         "\"; use ca, wbm, spe, tls-server or tls-client"));
 }
 
-Profile ProfileOf(CertificateKind kind) {
+std::string PrintCertificateKind(CertificateKind kind) {
+  for (const auto& [known, name] : kKinds) {
+    if (known == kind) return name;
+  }
+  return "unknown";
+}
+
+Profile CaProfile() {
+  Profile profile;
+  profile.kind = CertificateKind::kCa;
+  profile.ca = true;
+  profile.key_usage = kKeyCertSign | kCrlSign;
+  profile.authority_issuer_and_serial = true;
+  return profile;
+}
+
+Profile LeafProfile(CertificateKind kind) {
+  if (kind == CertificateKind::kCa) return CaProfile();
   Profile profile;
   profile.kind = kind;
-  if (kind == CertificateKind::kCa) {
-    profile.ca = true;
-    profile.key_usage = KU_KEY_CERT_SIGN | KU_CRL_SIGN;
-    return profile;
-  }
-  profile.key_usage = KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT | KU_NON_REPUDIATION;
-  if (kind != CertificateKind::kTlsClient) profile.extended_key_usage.push_back(NID_server_auth);
+  profile.key_usage = kDigitalSignature | kKeyEncipherment | kNonRepudiation;
+  if (kind != CertificateKind::kTlsClient) profile.extended_key_usage.push_back(kServerAuth);
   if (kind == CertificateKind::kTlsClient || kind == CertificateKind::kSpe) {
-    profile.extended_key_usage.push_back(NID_client_auth);
+    profile.extended_key_usage.push_back(kClientAuth);
   }
   return profile;
 }

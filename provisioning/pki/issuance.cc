@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "ca/x509/certificate.h"
 #include "db/audit_repository.h"
 #include "db/internal_ca_repository.h"
 #include "db/plugin_repository.h"
@@ -84,10 +85,10 @@ absl::Status Issuance::Prepare(const Source& source, const std::string& slot, co
   ASSIGN_OR_RETURN(ca::RenderedSubject rendered,
                    source.policy->subject_template.Render(names, source.policy->name_source));
   ASSIGN_OR_RETURN(ca::CertificateKind kind, ca::ParseCertificateKind(slot, "slot"));
-  ca::Profile profile = ca::ProfileOf(kind);
-  profile.allow_past_2038 = source.policy->allow_past_2038;
-  profile.allow_legacy_keys = source.policy->allow_legacy;
-  const absl::Time not_before = std::max(clock_.Now() - kBackdate, source.issuer->certificate().not_before);
+  ca::Profile profile = ca::LeafProfile(kind);
+  profile.allow_2038 = source.policy->allow_past_2038;
+  profile.allow_rsa1024 = source.policy->allow_legacy;
+  const absl::Time not_before = std::max(clock_.Now() - kBackdate, source.issuer->not_before());
   const absl::Time not_after = not_before + source.policy->validity_days * absl::Hours(24);
   ASSIGN_OR_RETURN(draft.key, keys_.Generate(source.policy->key_algorithm));
   ASSIGN_OR_RETURN(draft.permit, source.issuer->Prepare(profile, {rendered.subject, rendered.names,
