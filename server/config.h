@@ -93,7 +93,7 @@ struct ServerConfig {
     absl::Duration contact_gap = absl::Seconds(300);
     bool allow_fast = false;  // simulated phones only: permits a contact gap under a minute
     int concurrency = 200;
-    std::string advertise_address;  // empty: the local address of the route to the phone
+    std::string advertise_address;  // empty: phones call the server that they are set to
     int advertise_port = 0;         // 0: the port of phone.listen
   } knock;
 

@@ -211,10 +211,10 @@ std::vector<ConfigOption> MakeOptions() {
       Row("knock.concurrency", MEMBER(knock.concurrency), "Most contact-me requests under way.",
           Between(1, 10000)),
       Row("knock.advertise_address", MEMBER(knock.advertise_address),
-          "Address that phones are told to call back. Empty: the local address of the route to the phone.",
+          "Address that a knock tells the phone to call. Empty: none; the phone calls the server that it is set to.",
           AddressOrEmpty),
       Row("knock.advertise_port", MEMBER(knock.advertise_port),
-          "Port that phones are told to call back. 0: the port of phone.listen.", Between(0, 65535)),
+          "Port that goes with knock.advertise_address. 0: the port of phone.listen.", Between(0, 65535)),
 
       Row("probe.port", MEMBER(probe.port), "HTTPS port of the phones' own web server.", Between(1, 65535)),
       Row("probe.timeout", MEMBER(probe.timeout), "Longest probe of the certificate that a phone serves.",
