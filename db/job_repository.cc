@@ -88,7 +88,7 @@ constexpr Query kRelease{"job_release", R"sql(
   UPDATE job
      SET state = r.state, reason = r.reason, reason_text = r.reason_text, worker = NULL, lease_expires_at = NULL,
          failures = failures + r.add_failures,
-         unanswered = CASE r.unanswered WHEN 0 THEN unanswered WHEN 1 THEN unanswered + 1 ELSE 0 END,
+         unanswered = CASE r.unanswered WHEN 0 THEN job.unanswered WHEN 1 THEN job.unanswered + 1 ELSE 0 END,
          run_at = now() + make_interval(secs => r.delay),
          finished_at = CASE WHEN r.state IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'superseded', 'halted')
                             THEN now() END
