@@ -22,7 +22,8 @@ RULES = [
     Rule(
         r"\bthrow\b",
         "errors are absl::Status; nothing of ours throws",
-        {"db/error_map.cc": "looks at the current exception by throwing it again"},
+        {"db/error_map.cc": "looks at the current exception by throwing it again",
+         "phonesim/*": "a broken connection ends a simulated phone's coroutine like Asio's own errors"},
     ),
     Rule(
         r"\bcatch\s*\(",
@@ -48,6 +49,8 @@ RULES = [
             "base/*": "the clocks are made here",
             "provisioning/phone/*": "Asio's timers run on steady_clock",
             "phonesim/*": "Asio's timers run on steady_clock; the simulator lives in real time",
+            "server/server.cc": "gRPC's deadline of a shutdown is a system_clock time",
+            "cli/*": "gRPC's deadlines are system_clock times",
             "bench/*": "measures",
         },
     ),
