@@ -2,10 +2,10 @@
 
 #include <utility>
 
-#include <boost/asio/ssl/context.hpp>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/x509v3.h>
+#include <boost/asio/ssl/context.hpp>
 
 namespace phonesim {
 namespace {
@@ -100,7 +100,8 @@ std::optional<Credential> OpenPkcs12(const std::string& der, const std::string& 
   EVP_PKEY* key = nullptr;
   X509* leaf = nullptr;
   STACK_OF(X509)* chain = nullptr;
-  const bool opened = PKCS12_parse(file, passphrase.c_str(), &key, &leaf, &chain) == 1 && key != nullptr && leaf != nullptr;
+  const bool opened =
+      PKCS12_parse(file, passphrase.c_str(), &key, &leaf, &chain) == 1 && key != nullptr && leaf != nullptr;
   std::optional<Credential> credential;
   if (opened) credential = Make(leaf, key, chain);
   sk_X509_pop_free(chain, X509_free);
@@ -133,11 +134,13 @@ std::string DecodeBase64(const std::string& text) {
     if (c != '\r' && c != '\n' && c != ' ') clean += c;
   }
   std::string out(clean.size() / 4 * 3 + 3, '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                   reinterpret_cast<const unsigned char*>(clean.data()), static_cast<int>(clean.size()));
+  const int size =
+      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                      reinterpret_cast<const unsigned char*>(clean.data()), static_cast<int>(clean.size()));
   if (size < 0) return "";
   int padding = 0;
-  while (padding < 2 && padding < static_cast<int>(clean.size()) && clean[clean.size() - 1 - padding] == '=') ++padding;
+  while (padding < 2 && padding < static_cast<int>(clean.size()) && clean[clean.size() - 1 - padding] == '=')
+    ++padding;
   out.resize(size - padding);
   return out;
 }

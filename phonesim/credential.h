@@ -13,7 +13,7 @@ namespace phonesim {
 
 struct Credential {
   std::shared_ptr<boost::asio::ssl::context> tls;
-  std::string serial;       // lower-case hexadecimal
+  std::string serial;  // lower-case hexadecimal
   std::string sha256;
   std::string subject, issuer, not_before, not_after;
   std::string certificate_pem, key_pem;  // for --state-dir

@@ -35,7 +35,9 @@ using std::chrono::steady_clock;
 
 struct Fleet;
 
-std::chrono::milliseconds Millis(double seconds) { return std::chrono::milliseconds(static_cast<int>(seconds * 1000)); }
+std::chrono::milliseconds Millis(double seconds) {
+  return std::chrono::milliseconds(static_cast<int>(seconds * 1000));
+}
 
 // Waits; wakes early never.
 awaitable<void> Sleep(double seconds) {
@@ -49,7 +51,8 @@ std::string HeaderOf(const std::string& head, const std::string& name) {
   std::string line;
   while (std::getline(lines, line)) {
     if (line.size() > name.size() && line[name.size()] == ':' &&
-        std::equal(name.begin(), name.end(), line.begin(), [](char a, char b) { return std::tolower(a) == std::tolower(b); })) {
+        std::equal(name.begin(), name.end(), line.begin(),
+                   [](char a, char b) { return std::tolower(a) == std::tolower(b); })) {
       std::string value = line.substr(name.size() + 1);
       while (!value.empty() && (value.back() == '\r' || value.back() == ' ')) value.pop_back();
       return value.substr(std::min(value.find_first_not_of(' '), value.size()));
@@ -110,7 +113,10 @@ class Phone : public std::enable_shared_from_this<Phone> {
 
 struct Fleet {
   explicit Fleet(const Options& given)
-      : options(given), ledger(given.ledger), factory(MakeFactoryDefault()), plain(asio::ssl::context::tls_client),
+      : options(given),
+        ledger(given.ledger),
+        factory(MakeFactoryDefault()),
+        plain(asio::ssl::context::tls_client),
         tls12(asio::ssl::context::tls_client) {
     for (auto* context : {&plain, &tls12}) {
       context->set_verify_mode(asio::ssl::verify_none);
@@ -128,9 +134,15 @@ struct Fleet {
 };
 
 Phone::Phone(Fleet& fleet, int number)
-    : fleet_(fleet), number_(number), ip_(AddressOf(fleet.options.first_address, number)),
-      mac_(MacOf(fleet.options.first_mac, number)), e164_(std::to_string(fleet.options.e164_base + number)),
-      random_(fleet.options.seed * 1000003 + number), contact_(fleet.io), web_(fleet.io), credential_(fleet.factory) {
+    : fleet_(fleet),
+      number_(number),
+      ip_(AddressOf(fleet.options.first_address, number)),
+      mac_(MacOf(fleet.options.first_mac, number)),
+      e164_(std::to_string(fleet.options.e164_base + number)),
+      random_(fleet.options.seed * 1000003 + number),
+      contact_(fleet.io),
+      web_(fleet.io),
+      credential_(fleet.factory) {
   const std::string& wanted = fleet.options.profile;
   const int kind = wanted == "mix" ? number % 3 : wanted == "v3r3" ? 0 : wanted == "v2r2" ? 1 : 2;
   profile_ = kind == 0 ? Profile::kV3R3 : kind == 1 ? Profile::kV2R2 : Profile::kCp;
@@ -146,7 +158,8 @@ void Phone::Record(const std::string& event, const nlohmann::ordered_json& more)
 
 void Phone::Listen() {
   const auto address = asio::ip::make_address(ip_);
-  for (auto [acceptor, port] : {std::pair(&contact_, fleet_.options.contact_port), std::pair(&web_, fleet_.options.web_port)}) {
+  for (auto [acceptor, port] :
+       {std::pair(&contact_, fleet_.options.contact_port), std::pair(&web_, fleet_.options.web_port)}) {
     const tcp::endpoint endpoint(address, static_cast<unsigned short>(port));
     acceptor->open(endpoint.protocol());
     acceptor->set_option(tcp::acceptor::reuse_address(true));
@@ -163,7 +176,8 @@ awaitable<void> Phone::Boot() {
     Record("offline");
     contact_.close();
     co_await Sleep(fleet_.options.offline_seconds);
-    const tcp::endpoint endpoint(asio::ip::make_address(ip_), static_cast<unsigned short>(fleet_.options.contact_port));
+    const tcp::endpoint endpoint(asio::ip::make_address(ip_),
+                                 static_cast<unsigned short>(fleet_.options.contact_port));
     contact_.open(endpoint.protocol());
     contact_.set_option(tcp::acceptor::reuse_address(true));
     contact_.bind(endpoint);
@@ -197,8 +211,8 @@ awaitable<void> Phone::AnswerContactMe(tcp::socket socket) {
   auto self = shared_from_this();
   std::string request;
   Error error;
-  const std::size_t head = co_await asio::async_read_until(socket, asio::dynamic_buffer(request, 8192), "\r\n\r\n",
-                                                           asio::redirect_error(use_awaitable, error));
+  const std::size_t head = co_await asio::async_read_until(
+      socket, asio::dynamic_buffer(request, 8192), "\r\n\r\n", asio::redirect_error(use_awaitable, error));
   if (error) co_return;
   const std::size_t length = std::strtoul(HeaderOf(request, "Content-Length").c_str(), nullptr, 10);
   if (request.size() < head + length) {
@@ -213,7 +227,8 @@ awaitable<void> Phone::AnswerContactMe(tcp::socket socket) {
       "HTTP/1.1 204 No Content\r\nServer: DlsClient\r\nContent-Length: 0\r\nContent-type: text/html\r\n\r\n";
   co_await asio::async_write(socket, asio::buffer(answer), asio::redirect_error(use_awaitable, error));
   if (request.find("ContactMe=true") == std::string::npos) co_return;
-  if (now - last_callback_ < Millis(fleet_.options.contact_gap_seconds) && last_callback_ != steady_clock::time_point{}) {
+  if (now - last_callback_ < Millis(fleet_.options.contact_gap_seconds) &&
+      last_callback_ != steady_clock::time_point{}) {
     Record("contact_me_ignored");
     co_return;
   }
@@ -269,8 +284,9 @@ awaitable<void> Phone::AnswerWeb(tcp::socket socket) {
                                   asio::redirect_error(use_awaitable, error));
   if (error) co_return;
   const std::string page = "<html><body>Phone " + mac_ + "</body></html>\n";
-  const std::string answer = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: " +
-                             std::to_string(page.size()) + "\r\n\r\n" + page;
+  const std::string answer =
+      "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: " +
+      std::to_string(page.size()) + "\r\n\r\n" + page;
   co_await asio::async_write(stream, asio::buffer(answer), asio::redirect_error(use_awaitable, error));
 }
 
@@ -286,21 +302,27 @@ Outgoing Phone::Initial(const std::string& reason) {
   const std::string type = profile_ == Profile::kCp ? "OpenScape Desk Phone CP410" : "OpenStage 60";
   Outgoing message;
   message.reason = reason;
-  message.items = {{"device-type", "", type, ""},
-                   {"related-device-type", "", type, ""},
-                   {"software-type", "", "Siemens SIP", ""},
-                   {"software-version", "", v2 ? "V2 R2.30.0" : profile_ == Profile::kCp ? "V3 R5.12.0" : "V3 R5.1.0", ""},
-                   {"contact-me-uri", "", "http://" + ip_ + ":" + std::to_string(fleet_.options.contact_port) +
-                                              "/contact_dls.html/ContactDLS", ""},
-                   {"mac-addr", "", mac_, ""},
-                   {"configuration-changed-flag", "", "false", ""},
-                   {"part-number", "", "S30817-S7403-A101-015", ""},
-                   {"sip-mobility-state", "", "0", ""},
-                   {"e164", "", e164_, ""},
-                   {"basic-e164", "", e164_, ""},
-                   {"user-pwd", "", "123456", ""},
-                   {"user-pwd-unicode", "", "", "failed"},
-                   {"mobility-enabled", "", "false", ""}};
+  message.items = {
+      {"device-type", "", type, ""},
+      {"related-device-type", "", type, ""},
+      {"software-type", "", "Siemens SIP", ""},
+      {"software-version", "",
+       v2                         ? "V2 R2.30.0"
+       : profile_ == Profile::kCp ? "V3 R5.12.0"
+                                  : "V3 R5.1.0",
+       ""},
+      {"contact-me-uri", "",
+       "http://" + ip_ + ":" + std::to_string(fleet_.options.contact_port) + "/contact_dls.html/ContactDLS",
+       ""},
+      {"mac-addr", "", mac_, ""},
+      {"configuration-changed-flag", "", "false", ""},
+      {"part-number", "", "S30817-S7403-A101-015", ""},
+      {"sip-mobility-state", "", "0", ""},
+      {"e164", "", e164_, ""},
+      {"basic-e164", "", e164_, ""},
+      {"user-pwd", "", "123456", ""},
+      {"user-pwd-unicode", "", "", "failed"},
+      {"mobility-enabled", "", "false", ""}};
   return message;
 }
 
@@ -314,8 +336,9 @@ awaitable<void> Phone::Connect() {
   socket.open(tcp::v4());
   socket.set_option(tcp::socket::reuse_address(true));
   socket.bind({asio::ip::make_address(ip_), 0});
-  co_await socket.async_connect({asio::ip::make_address(servers[choice].first),
-                                 static_cast<unsigned short>(servers[choice].second)}, use_awaitable);
+  co_await socket.async_connect(
+      {asio::ip::make_address(servers[choice].first), static_cast<unsigned short>(servers[choice].second)},
+      use_awaitable);
   socket.set_option(tcp::no_delay(true));
   co_await connection_->async_handshake(asio::ssl::stream_base::client, use_awaitable);
 }
@@ -325,7 +348,8 @@ awaitable<std::string> Phone::Post(const std::string& body) {
   const bool each = fleet_.options.dls_choice == "per-message" || profile_ == Profile::kCp;
   if (!connection_ || each) co_await Connect();
   ++messages_;
-  std::string request = "POST " + fleet_.options.path + " HTTP/1.1\r\nHost: dls\r\nContent-Type: text/xml\r\n";
+  std::string request =
+      "POST " + fleet_.options.path + " HTTP/1.1\r\nHost: dls\r\nContent-Type: text/xml\r\n";
   if (!cookie_.empty()) request += "Cookie: " + cookie_ + "\r\n";
   if (each) request += "Connection: close\r\n";
   request += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
@@ -339,10 +363,12 @@ awaitable<std::string> Phone::Post(const std::string& body) {
     throw boost::system::system_error(asio::error::connection_aborted);
   }
   std::string answer;
-  const std::size_t head = co_await asio::async_read_until(*connection_, asio::dynamic_buffer(answer, 1 << 20),
-                                                           "\r\n\r\n", use_awaitable);
-  if (HeaderOf(answer, "Transfer-Encoding") == "chunked") throw boost::system::system_error(asio::error::no_protocol_option);
-  const std::size_t length = std::strtoul(HeaderOf(answer.substr(0, head), "Content-Length").c_str(), nullptr, 10);
+  const std::size_t head = co_await asio::async_read_until(
+      *connection_, asio::dynamic_buffer(answer, 1 << 20), "\r\n\r\n", use_awaitable);
+  if (HeaderOf(answer, "Transfer-Encoding") == "chunked")
+    throw boost::system::system_error(asio::error::no_protocol_option);
+  const std::size_t length =
+      std::strtoul(HeaderOf(answer.substr(0, head), "Content-Length").c_str(), nullptr, 10);
   if (answer.size() < head + length) {
     co_await asio::async_read(*connection_, asio::dynamic_buffer(answer, 1 << 20),
                               asio::transfer_exactly(head + length - answer.size()), use_awaitable);
@@ -353,7 +379,8 @@ awaitable<std::string> Phone::Post(const std::string& body) {
     cookie_ = profile_ == Profile::kCp ? set_cookie : set_cookie.substr(0, set_cookie.find(';'));
   }
   if (each || HeaderOf(answer.substr(0, head), "Connection") == "close") connection_.reset();
-  if (answer.compare(0, 12, "HTTP/1.1 200") != 0) throw boost::system::system_error(asio::error::connection_refused);
+  if (answer.compare(0, 12, "HTTP/1.1 200") != 0)
+    throw boost::system::system_error(asio::error::connection_refused);
   co_return answer.substr(head, length);
 }
 
@@ -413,8 +440,10 @@ Outgoing Phone::Act(const Incoming& message, bool* goes_on) {
     for (const Item& item : message.items) again |= item.name == "send-solicited" && item.value == "true";
     Record("cleanup_received", {{"send_solicited", again}});
     if (again && profile_ != Profile::kV2R2) {
-      if (in_call_) call_back_ = true;
-      else solicited_again_ = true;
+      if (in_call_)
+        call_back_ = true;
+      else
+        solicited_again_ = true;
     }
   } else if (message.action == "Restart") {
     *goes_on = false;
@@ -434,7 +463,8 @@ Outgoing Phone::Act(const Incoming& message, bool* goes_on) {
   } else if (message.action == "ReadAllItems") {
     Record("read_all");
     for (const Item& item : Initial("").items) fragments_.push_back(item);
-    for (int i = 1; i <= 46; ++i) fragments_.push_back({"key-label", std::to_string(i), "Key " + std::to_string(i), ""});
+    for (int i = 1; i <= 46; ++i)
+      fragments_.push_back({"key-label", std::to_string(i), "Key " + std::to_string(i), ""});
     return NextFragment("ReadAllItems");
   } else if (message.action == "GetNextFragment") {
     return NextFragment("ReadAllItems");
@@ -469,7 +499,8 @@ Outgoing Phone::Write(const Incoming& message) {
       reply.items.push_back({item.name, item.index, "", "unknown item"});
       continue;
     }
-    std::optional<Credential> credential = OpenPkcs12(DecodeBase64(item.value), fleet_.options.wbm_passphrase);
+    std::optional<Credential> credential =
+        OpenPkcs12(DecodeBase64(item.value), fleet_.options.wbm_passphrase);
     if (!credential || rejects_) {
       Record("write_rejected");
       reply.items.push_back({item.name, "", "", "invalid data"});
@@ -498,11 +529,12 @@ Outgoing Phone::Read(const Incoming& message) {
     } else if (fleet_.options.info_format == "none") {
       reply.items.push_back({item.name, "", "", ""});
     } else {
-      reply.items.push_back({item.name, "",
-                             "Subject: " + credential_.subject + "\nIssuer: " + credential_.issuer +
-                                 "\nSerial: " + credential_.serial + "\nValid from: " + credential_.not_before +
-                                 "\nValid to: " + credential_.not_after + "\nSHA256 Fingerprint: " + credential_.sha256,
-                             ""});
+      reply.items.push_back(
+          {item.name, "",
+           "Subject: " + credential_.subject + "\nIssuer: " + credential_.issuer +
+               "\nSerial: " + credential_.serial + "\nValid from: " + credential_.not_before +
+               "\nValid to: " + credential_.not_after + "\nSHA256 Fingerprint: " + credential_.sha256,
+           ""});
     }
   }
   return reply;
@@ -559,9 +591,10 @@ int RunFleet(const Options& options) {
       fleet.phones.back()->Listen();
     }
   } catch (const std::exception& error) {
-    std::cerr << "phonesim: phone " << AddressOf(options.first_address, static_cast<int>(fleet.phones.size()) - 1)
-              << " cannot listen on port " << options.contact_port << " or " << options.web_port << ": " << error.what()
-              << "\n";
+    std::cerr << "phonesim: phone "
+              << AddressOf(options.first_address, static_cast<int>(fleet.phones.size()) - 1)
+              << " cannot listen on port " << options.contact_port << " or " << options.web_port << ": "
+              << error.what() << "\n";
     return 1;
   }
   std::cout << nlohmann::ordered_json({{"event", "ready"}, {"phones", options.phones}}).dump() << std::endl;

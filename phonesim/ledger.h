@@ -1,4 +1,5 @@
-// Every effect on every phone, one JSON line each, written at once: what tests compare with the server's database.
+// Every effect on every phone, one JSON line each, written at once: what tests compare with the server's
+// database.
 #pragma once
 
 #include <chrono>

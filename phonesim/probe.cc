@@ -1,4 +1,5 @@
-// Independent proof: what does every phone's web server really present? Plain OpenSSL, nothing of the server's.
+// Independent proof: what does every phone's web server really present? Plain OpenSSL, nothing of the
+// server's.
 #include "phonesim/fleet.h"
 
 #include <arpa/inet.h>
@@ -15,9 +16,9 @@
 #include <thread>
 #include <vector>
 
-#include <nlohmann/json.hpp>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <nlohmann/json.hpp>
 
 namespace phonesim {
 namespace {
@@ -105,7 +106,8 @@ int RunProbe(const ProbeOptions& options) {
   std::set<std::string> serials;
   int good = 0;
   for (Finding& finding : findings) {
-    if (finding.problem.empty() && !serials.insert(finding.serial).second) finding.problem = "serial number seen twice";
+    if (finding.problem.empty() && !serials.insert(finding.serial).second)
+      finding.problem = "serial number seen twice";
     const auto before = former.find(finding.ip);
     if (finding.problem.empty() && before != former.end() && before->second == finding.serial) {
       finding.problem = "still the certificate of the run before";
@@ -117,9 +119,11 @@ int RunProbe(const ProbeOptions& options) {
     for (const Finding& finding : findings) out << finding.ip << ' ' << finding.serial << '\n';
   }
   if (options.json) {
-    nlohmann::ordered_json report{{"phones", options.phones}, {"good", good}, {"failures", nlohmann::ordered_json::array()}};
+    nlohmann::ordered_json report{
+        {"phones", options.phones}, {"good", good}, {"failures", nlohmann::ordered_json::array()}};
     for (const Finding& finding : findings) {
-      if (!finding.problem.empty()) report["failures"].push_back({{"ip", finding.ip}, {"problem", finding.problem}});
+      if (!finding.problem.empty())
+        report["failures"].push_back({{"ip", finding.ip}, {"problem", finding.problem}});
     }
     std::cout << report.dump() << std::endl;
   } else {

@@ -60,8 +60,8 @@ Incoming Parse(const std::string& body) {
   message.nonce = envelope.attribute("nonce").value();
   message.action = Trim(envelope.child("Action").text().get());
   for (const auto& item : envelope.child("ItemList").children("Item")) {
-    message.items.push_back({item.attribute("name").value(), item.attribute("index").value(),
-                             Trim(item.text().get()), ""});
+    message.items.push_back(
+        {item.attribute("name").value(), item.attribute("index").value(), Trim(item.text().get()), ""});
   }
   message.ok = !message.action.empty();
   return message;

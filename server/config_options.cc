@@ -211,7 +211,8 @@ std::vector<ConfigOption> MakeOptions() {
       Row("knock.concurrency", MEMBER(knock.concurrency), "Most contact-me requests under way.",
           Between(1, 10000)),
       Row("knock.advertise_address", MEMBER(knock.advertise_address),
-          "Address that a knock tells the phone to call. Empty: none; the phone calls the server that it is set to.",
+          "Address that a knock tells the phone to call. Empty: none; the phone calls the server that it is "
+          "set to.",
           AddressOrEmpty),
       Row("knock.advertise_port", MEMBER(knock.advertise_port),
           "Port that goes with knock.advertise_address. 0: the port of phone.listen.", Between(0, 65535)),

@@ -43,7 +43,8 @@ namespace {
 
 absl::Status MakeDataDir(const std::string& path) {
   if (mkdir(path.c_str(), 0711) == 0 || errno == EEXIST) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("cannot make the data directory ", path, ": ", strerror(errno)));
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot make the data directory ", path, ": ", strerror(errno)));
 }
 
 absl::StatusOr<base::Secret> ReadPassphrase(const std::string& path) {
@@ -74,9 +75,10 @@ std::vector<std::string> ApiNames(const ServerConfig& config) {
 
 absl::StatusOr<provisioning::DeliveryOptions> DeliveryOptionsOf(const ServerConfig& config) {
   provisioning::DeliveryOptions options;
-  options.admission = config.phone.admission == Admission::kOpen           ? provisioning::Admission::kOpen
-                      : config.phone.admission == Admission::kKnownDevices ? provisioning::Admission::kKnownDevices
-                                                                           : provisioning::Admission::kNetworks;
+  options.admission = config.phone.admission == Admission::kOpen ? provisioning::Admission::kOpen
+                      : config.phone.admission == Admission::kKnownDevices
+                          ? provisioning::Admission::kKnownDevices
+                          : provisioning::Admission::kNetworks;
   options.networks = config.phone.networks;
   options.session_timeout = config.phone.session_timeout;
   options.knock_timeout = config.knock.timeout;
@@ -122,7 +124,8 @@ absl::StatusOr<Store> OpenStore(const ServerConfig& config) {
   std::string url = config.database.url;
   if (config.database.embedded()) {
     RETURN_IF_ERROR(MakeDataDir(config.data_dir));
-    ASSIGN_OR_RETURN(store.embedded, db::EmbeddedPostgres::Start({config.data_dir, config.database.binaries}));
+    ASSIGN_OR_RETURN(store.embedded,
+                     db::EmbeddedPostgres::Start({config.data_dir, config.database.binaries}));
     url = store.embedded->url();
   }
   db::Database::Options options;
@@ -176,7 +179,8 @@ struct Server::Parts {
 };
 
 absl::Status Server::Parts::OpenKeys() {
-  ASSIGN_OR_RETURN(ca::MasterKey master, ca::MasterKey::LoadOrCreate(config.keys.MasterKeyPath(config.data_dir)));
+  ASSIGN_OR_RETURN(ca::MasterKey master,
+                   ca::MasterKey::LoadOrCreate(config.keys.MasterKeyPath(config.data_dir)));
   keystore = std::make_unique<ca::Keystore>(std::move(master));
   keys = std::make_unique<ca::KeyGenerator>(config.keys.rsa_generator == RsaGenerator::kNettle
                                                 ? ca::RsaGenerator::kNettle
@@ -191,7 +195,8 @@ absl::Status Server::Parts::StartWorkers() {
   const std::string name = ProcessName();
   knocks = std::make_unique<provisioning::KnockWorker>(*store.database, *issuance, *io, delivery, name);
   probes = std::make_unique<provisioning::ProbeWorker>(*store.database, *io, delivery, name);
-  clockwork = std::make_unique<scheduler::Clockwork>(*store.database, config.worker.poll, [this] { knocks->Wake(); });
+  clockwork =
+      std::make_unique<scheduler::Clockwork>(*store.database, config.worker.poll, [this] { knocks->Wake(); });
   knocks->Start();
   probes->Start();
   clockwork->Start();
@@ -199,13 +204,15 @@ absl::Status Server::Parts::StartWorkers() {
 }
 
 absl::Status Server::Parts::OpenPhoneDoor(ca::DoorCredentials& credentials) {
-  dialogue = std::make_unique<provisioning::PhoneDialogue>(*store.database, *issuance, placement, delivery, [this] {
-    if (probes) probes->Wake();
-  });
+  dialogue =
+      std::make_unique<provisioning::PhoneDialogue>(*store.database, *issuance, placement, delivery, [this] {
+        if (probes) probes->Wake();
+      });
   const auto algorithm = config.phone.certificate_algorithm == DoorKeyAlgorithm::kRsa2048
                              ? ca::KeyAlgorithm::kRsa2048
                              : ca::KeyAlgorithm::kEcdsaP256;
-  ASSIGN_OR_RETURN(ca::DoorCredential credential, credentials.LoadOrCreate("phone", algorithm, ApiNames(config)));
+  ASSIGN_OR_RETURN(ca::DoorCredential credential,
+                   credentials.LoadOrCreate("phone", algorithm, ApiNames(config)));
   const provisioning::phone::TlsIdentity tls{credential.chain_pem, std::move(credential.key_pem),
                                              config.phone.tls_policy == TlsPolicy::kLegacy};
   provisioning::phone::DoorOptions options;
@@ -218,11 +225,11 @@ absl::Status Server::Parts::OpenPhoneDoor(ca::DoorCredentials& credentials) {
   options.idle_timeout = config.phone.idle_timeout;
   options.max_connections = config.phone.max_connections;
   options.max_connections_per_address = config.phone.max_connections_per_address;
-  ASSIGN_OR_RETURN(phone_door, provisioning::phone::HttpDoor::Open(
-                                   *io, options, &tls, *handlers,
-                                   [this](const provisioning::phone::HttpRequest& request) {
-                                     return dialogue->Handle(request);
-                                   }));
+  ASSIGN_OR_RETURN(
+      phone_door, provisioning::phone::HttpDoor::Open(
+                      *io, options, &tls, *handlers, [this](const provisioning::phone::HttpRequest& request) {
+                        return dialogue->Handle(request);
+                      }));
   return absl::OkStatus();
 }
 
@@ -234,7 +241,8 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   connector_service = std::make_unique<provisioning::ConnectorService>(database, *issuance);
   device_service = std::make_unique<provisioning::DeviceService>(database, placement);
   location_service = std::make_unique<provisioning::LocationService>(database, placement);
-  deployment_service = std::make_unique<scheduler::DeploymentService>(database, config.job.deadline, [this] { Wake(); });
+  deployment_service =
+      std::make_unique<scheduler::DeploymentService>(database, config.job.deadline, [this] { Wake(); });
   job_service = std::make_unique<scheduler::JobService>(database, [this] { Wake(); });
 
   std::shared_ptr<grpc::ServerCredentials> security = grpc::InsecureServerCredentials();
@@ -257,14 +265,18 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   builder.AddListeningPort(config.api.listen.ToString(), security, &port);
   for (grpc::Service* service :
        {static_cast<grpc::Service*>(ca_service.get()), static_cast<grpc::Service*>(certificate_service.get()),
-        static_cast<grpc::Service*>(plugin_service.get()), static_cast<grpc::Service*>(connector_service.get()),
-        static_cast<grpc::Service*>(device_service.get()), static_cast<grpc::Service*>(location_service.get()),
-        static_cast<grpc::Service*>(deployment_service.get()), static_cast<grpc::Service*>(job_service.get())}) {
+        static_cast<grpc::Service*>(plugin_service.get()),
+        static_cast<grpc::Service*>(connector_service.get()),
+        static_cast<grpc::Service*>(device_service.get()),
+        static_cast<grpc::Service*>(location_service.get()),
+        static_cast<grpc::Service*>(deployment_service.get()),
+        static_cast<grpc::Service*>(job_service.get())}) {
     builder.RegisterService(service);
   }
   grpc = builder.BuildAndStart();
   if (!grpc || port == 0) {
-    return absl::FailedPreconditionError(absl::StrCat("api.listen: cannot listen on ", config.api.listen.ToString()));
+    return absl::FailedPreconditionError(
+        absl::StrCat("api.listen: cannot listen on ", config.api.listen.ToString()));
   }
   return credentials.WriteAdminCredential(config.data_dir + "/credentials", absl::StrCat("127.0.0.1:", port));
 }
@@ -310,7 +322,7 @@ Server::~Server() {
   if (parts.clockwork) parts.clockwork->Stop();
   if (parts.phone_door) parts.phone_door->Close(parts.config.shutdown.drain);
   if (parts.probes) parts.probes->Stop();
-  if (parts.grpc) parts.grpc->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  if (parts.grpc) parts.grpc->Shutdown(absl::ToChronoTime(absl::Now() + absl::Seconds(5)));
   if (parts.status_door) parts.status_door->Close(absl::Seconds(1));
   if (parts.handlers) parts.handlers->Stop();
   if (parts.io) parts.io->Stop();

@@ -1,5 +1,5 @@
-// phonepkid put together: database, keys, doors, workers, services. Nothing but assembly and order: what is started
-// later is stopped earlier.
+// phonepkid put together: database, keys, doors, workers, services. Nothing but assembly and order: what is
+// started later is stopped earlier.
 #pragma once
 
 #include <memory>

@@ -17,19 +17,24 @@ HttpResponse Text(int status, const std::string& text) {
   return response;
 }
 
-void AppendMetric(std::string& text, const char* name, const char* kind, const char* help, std::int64_t value) {
-  absl::StrAppend(&text, "# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n", name, " ", value, "\n");
+void AppendMetric(std::string& text, const char* name, const char* kind, const char* help,
+                  std::int64_t value) {
+  absl::StrAppend(&text, "# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n", name, " ", value,
+                  "\n");
 }
 
 std::string Metrics(const DoorCounters& door) {
   std::string text;
   AppendMetric(text, "phonepki_phone_connections", "gauge", "Open connections of phones.", door.open);
-  AppendMetric(text, "phonepki_phone_connections_accepted_total", "counter", "Connections accepted.", door.accepted);
-  AppendMetric(text, "phonepki_phone_connections_refused_total", "counter", "Connections over a limit.", door.refused);
+  AppendMetric(text, "phonepki_phone_connections_accepted_total", "counter", "Connections accepted.",
+               door.accepted);
+  AppendMetric(text, "phonepki_phone_connections_refused_total", "counter", "Connections over a limit.",
+               door.refused);
   AppendMetric(text, "phonepki_phone_handshakes_failed_total", "counter", "TLS handshakes that failed.",
                door.handshake_failed);
   AppendMetric(text, "phonepki_phone_requests_total", "counter", "Requests handled.", door.requests);
-  AppendMetric(text, "phonepki_phone_requests_refused_total", "counter", "Requests refused.", door.bad_requests);
+  AppendMetric(text, "phonepki_phone_requests_refused_total", "counter", "Requests refused.",
+               door.bad_requests);
   AppendMetric(text, "phonepki_phone_timeouts_total", "counter", "Connections cut for being slow or idle.",
                door.timed_out);
   return text;
@@ -38,8 +43,8 @@ std::string Metrics(const DoorCounters& door) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<provisioning::phone::HttpDoor>> OpenStatusDoor(
-    provisioning::phone::IoRuntime& io, const ListenAddress& listen, base::ThreadPool& pool, db::Database& database,
-    const DoorCounters* phone) {
+    provisioning::phone::IoRuntime& io, const ListenAddress& listen, base::ThreadPool& pool,
+    db::Database& database, const DoorCounters* phone) {
   provisioning::phone::DoorOptions options;
   options.name = "status";
   options.address = listen.host;

@@ -14,7 +14,7 @@ namespace phonepki::server {
 
 // `phone` may be null. All references outlive the door.
 absl::StatusOr<std::unique_ptr<provisioning::phone::HttpDoor>> OpenStatusDoor(
-    provisioning::phone::IoRuntime& io, const ListenAddress& listen, base::ThreadPool& pool, db::Database& database,
-    const provisioning::phone::DoorCounters* phone);
+    provisioning::phone::IoRuntime& io, const ListenAddress& listen, base::ThreadPool& pool,
+    db::Database& database, const provisioning::phone::DoorCounters* phone);
 
 }  // namespace phonepki::server

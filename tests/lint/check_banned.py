@@ -22,8 +22,10 @@ RULES = [
     Rule(
         r"\bthrow\b",
         "errors are absl::Status; nothing of ours throws",
-        {"db/error_map.cc": "looks at the current exception by throwing it again",
-         "phonesim/*": "a broken connection ends a simulated phone's coroutine like Asio's own errors"},
+        {
+            "db/error_map.cc": "looks at the current exception by throwing it again",
+            "phonesim/*": "a lost connection ends a coroutine of Asio by an exception",
+        },
     ),
     Rule(
         r"\bcatch\s*\(",
