@@ -1,0 +1,15 @@
+#include <csignal>
+#include <iostream>
+
+#include "cli/app.h"
+
+int main(int argc, char** argv) {
+  std::ios::sync_with_stdio(false);
+  std::signal(SIGPIPE, SIG_DFL);  // "phonepki job list | head" ends quietly
+  const phonepki::base::SystemClock clock;
+  phonepki::cli::Environment environment = phonepki::cli::ProcessEnvironment(clock);
+  const int code = phonepki::cli::RunApp(std::vector<std::string>(argv + 1, argv + argc), environment);
+  std::cout.flush();
+  std::cerr.flush();
+  return code;
+}
