@@ -30,7 +30,11 @@ absl::Status InvalidField(const std::string& field, const std::string& reason, c
   return WithField(WithReason(absl::InvalidArgumentError(absl::StrCat(field, ": ", rule)), reason), field);
 }
 
-std::string ReasonOf(const absl::Status& status) { return Payload(status, kReasonUrl); }
-std::string FieldOf(const absl::Status& status) { return Payload(status, kFieldUrl); }
+std::string ReasonOf(const absl::Status& status) {
+  return Payload(status, kReasonUrl);
+}
+std::string FieldOf(const absl::Status& status) {
+  return Payload(status, kFieldUrl);
+}
 
 }  // namespace phonepki::base

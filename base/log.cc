@@ -13,7 +13,8 @@ namespace {
 
 spdlog::logger& Sink() {
   static const std::shared_ptr<spdlog::logger> logger = [] {
-    auto made = std::make_shared<spdlog::logger>("phonepki", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made =
+        std::make_shared<spdlog::logger>("phonepki", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%v");
     made->set_level(spdlog::level::info);
     made->flush_on(spdlog::level::trace);
@@ -33,7 +34,9 @@ constexpr struct {
 
 }  // namespace
 
-void SetLogLevel(LogLevel level) { Sink().set_level(kLevels[static_cast<int>(level)].spd); }
+void SetLogLevel(LogLevel level) {
+  Sink().set_level(kLevels[static_cast<int>(level)].spd);
+}
 
 bool ParseLogLevel(std::string_view name, LogLevel* level) {
   for (const auto& known : kLevels) {

@@ -26,8 +26,8 @@ struct LogField {
   LogField(const char* k, bool v) : key(k), value(v) {}
   LogField(const char* k, double v) : key(k), value(v) {}
   template <typename T>
-    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  LogField(const char* k, T v) : key(k), value(static_cast<std::int64_t>(v)) {}
+  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) LogField(const char* k, T v)
+      : key(k), value(static_cast<std::int64_t>(v)) {}
   LogField(const char* k, const absl::Status& v) : key(k), value(v.ToString()) {}
 
   const char* key;
@@ -43,9 +43,17 @@ bool ParseLogLevel(std::string_view name, LogLevel* level);
 
 void Log(LogLevel level, std::string_view event, LogFields fields = {});
 
-inline void LogDebug(std::string_view event, LogFields fields = {}) { Log(LogLevel::kDebug, event, fields); }
-inline void LogInfo(std::string_view event, LogFields fields = {}) { Log(LogLevel::kInfo, event, fields); }
-inline void LogWarn(std::string_view event, LogFields fields = {}) { Log(LogLevel::kWarn, event, fields); }
-inline void LogError(std::string_view event, LogFields fields = {}) { Log(LogLevel::kError, event, fields); }
+inline void LogDebug(std::string_view event, LogFields fields = {}) {
+  Log(LogLevel::kDebug, event, fields);
+}
+inline void LogInfo(std::string_view event, LogFields fields = {}) {
+  Log(LogLevel::kInfo, event, fields);
+}
+inline void LogWarn(std::string_view event, LogFields fields = {}) {
+  Log(LogLevel::kWarn, event, fields);
+}
+inline void LogError(std::string_view event, LogFields fields = {}) {
+  Log(LogLevel::kError, event, fields);
+}
 
 }  // namespace phonepki::base

@@ -9,9 +9,13 @@ Secret::Secret(std::string_view text)
 
 Secret::Secret(const std::uint8_t* data, std::size_t size) : octets_(data, data + size) {}
 
-Secret::Secret(Bytes&& octets) noexcept : octets_(std::move(octets)) { octets.clear(); }
+Secret::Secret(Bytes&& octets) noexcept : octets_(std::move(octets)) {
+  octets.clear();
+}
 
-Secret::Secret(Secret&& other) noexcept : octets_(std::move(other.octets_)) { other.octets_.clear(); }
+Secret::Secret(Secret&& other) noexcept : octets_(std::move(other.octets_)) {
+  other.octets_.clear();
+}
 
 Secret& Secret::operator=(Secret&& other) noexcept {
   if (this != &other) {
@@ -22,9 +26,13 @@ Secret& Secret::operator=(Secret&& other) noexcept {
   return *this;
 }
 
-Secret::~Secret() { Wipe(); }
+Secret::~Secret() {
+  Wipe();
+}
 
-Secret Secret::Copy() const { return Secret(octets_.data(), octets_.size()); }
+Secret Secret::Copy() const {
+  return Secret(octets_.data(), octets_.size());
+}
 
 void Secret::Wipe() noexcept {
   WipeMemory(octets_.data(), octets_.size());

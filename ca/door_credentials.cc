@@ -31,7 +31,8 @@ absl::Status WriteFile(const std::string& path, std::string_view text, mode_t mo
   const std::string fresh = path + ".new";
   unlink(fresh.c_str());
   const int file = open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  const bool written = file >= 0 && write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+  const bool written = file >= 0 &&
+                       write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                        fsync(file) == 0;
   if (file >= 0) close(file);
   if (!written || rename(fresh.c_str(), path.c_str()) != 0) {
@@ -69,18 +70,19 @@ absl::StatusOr<DoorCredentials::Loaded> DoorCredentials::LoadOrMake(
 absl::StatusOr<DoorCredentials::Loaded> DoorCredentials::ApiCa() {
   return LoadOrMake("api-ca", [&]() -> absl::StatusOr<Loaded> {
     ASSIGN_OR_RETURN(PrivateKey key, keys_.Generate(KeyAlgorithm::kEcdsaP256));
-    ASSIGN_OR_RETURN(DistinguishedName subject, DistinguishedName::Parse("O=phonepki, CN=phonepki API CA", "subject"));
+    ASSIGN_OR_RETURN(DistinguishedName subject,
+                     DistinguishedName::Parse("O=phonepki, CN=phonepki API CA", "subject"));
     const absl::Time not_before = clock_.Now() - kBackdate;
     const absl::Time not_after = std::min(not_before + 10 * kYear, kYear2038Limit);
-    ASSIGN_OR_RETURN(base::Bytes certificate,
-                     SelfSignCa(key, subject, not_before, not_after, CaProfile()));
+    ASSIGN_OR_RETURN(base::Bytes certificate, SelfSignCa(key, subject, not_before, not_after, CaProfile()));
     return Loaded{{certificate}, std::move(key)};
   });
 }
 
 absl::StatusOr<DoorCredentials::Loaded> DoorCredentials::Issue(const Loaded& api_ca, KeyAlgorithm algorithm,
                                                                const std::string& common_name,
-                                                               const std::vector<std::string>& names, bool server) {
+                                                               const std::vector<std::string>& names,
+                                                               bool server) {
   ASSIGN_OR_RETURN(base::Secret ca_der, api_ca.key.ToPkcs8Der());
   ASSIGN_OR_RETURN(PrivateKey ca_key, PrivateKey::FromPkcs8Der(ca_der));
   ASSIGN_OR_RETURN(auto issuer, Issuer::Create(api_ca.chain.front(), std::move(ca_key), clock_));
@@ -91,9 +93,10 @@ absl::StatusOr<DoorCredentials::Loaded> DoorCredentials::Issue(const Loaded& api
   for (const std::string& name : names) (IsIpAddress(name) ? alt_names.ip : alt_names.dns).push_back(name);
   const absl::Time not_before = clock_.Now() - kBackdate;
   const absl::Time not_after = std::min(not_before + 5 * kYear, issuer->not_after());
-  ASSIGN_OR_RETURN(IssuancePermit permit,
-                   issuer->Prepare(LeafProfile(server ? CertificateKind::kTlsServer : CertificateKind::kTlsClient),
-                                   {subject, alt_names, key.spki_der(), not_before, not_after}));
+  ASSIGN_OR_RETURN(
+      IssuancePermit permit,
+      issuer->Prepare(LeafProfile(server ? CertificateKind::kTlsServer : CertificateKind::kTlsClient),
+                      {subject, alt_names, key.spki_der(), not_before, not_after}));
   ASSIGN_OR_RETURN(base::Bytes certificate, issuer->Sign(std::move(permit)));
   return Loaded{{certificate, api_ca.chain.front()}, std::move(key)};
 }
@@ -106,9 +109,9 @@ absl::StatusOr<std::string> DoorCredentials::ApiCaPem() {
 absl::StatusOr<DoorCredential> DoorCredentials::LoadOrCreate(const std::string& door, KeyAlgorithm algorithm,
                                                              const std::vector<std::string>& names) {
   ASSIGN_OR_RETURN(Loaded loaded, LoadOrMake(door, [&]() -> absl::StatusOr<Loaded> {
-    ASSIGN_OR_RETURN(Loaded api_ca, ApiCa());
-    return Issue(api_ca, algorithm, absl::StrCat("phonepki ", door), names, true);
-  }));
+                     ASSIGN_OR_RETURN(Loaded api_ca, ApiCa());
+                     return Issue(api_ca, algorithm, absl::StrCat("phonepki ", door), names, true);
+                   }));
   DoorCredential credential;
   for (const base::Bytes& der : loaded.chain) credential.chain_pem += ToPem(der);
   ASSIGN_OR_RETURN(credential.key_pem, PrivateKeyToPem(loaded.key));

@@ -1,5 +1,5 @@
-// Certificates of our own doors. The first start makes an API CA, certificates for the gRPC door and the phone door,
-// and one administrator credential; replicas share them through the database.
+// Certificates of our own doors. The first start makes an API CA, certificates for the gRPC door and the
+// phone door, and one administrator credential; replicas share them through the database.
 #pragma once
 
 #include <string>
@@ -23,7 +23,8 @@ struct DoorCredential {
 
 class DoorCredentials {
  public:
-  DoorCredentials(db::Database& database, const Keystore& keystore, const KeyGenerator& keys, const base::Clock& clock)
+  DoorCredentials(db::Database& database, const Keystore& keystore, const KeyGenerator& keys,
+                  const base::Clock& clock)
       : database_(database), keystore_(keystore), keys_(keys), clock_(clock) {}
 
   // The CA that signs API servers and clients; made when missing.
@@ -31,8 +32,8 @@ class DoorCredentials {
   // "api" or "phone"; made when missing, valid for these names (host names and IP addresses).
   absl::StatusOr<DoorCredential> LoadOrCreate(const std::string& door, KeyAlgorithm algorithm,
                                               const std::vector<std::string>& names);
-  // Writes admin.crt.pem, admin.key.pem (0600), api-ca.pem and admin.context.json for the CLI into `directory`,
-  // unless they are there already.
+  // Writes admin.crt.pem, admin.key.pem (0600), api-ca.pem and admin.context.json for the CLI into
+  // `directory`, unless they are there already.
   absl::Status WriteAdminCredential(const std::string& directory, const std::string& server);
 
  private:
@@ -40,7 +41,8 @@ class DoorCredentials {
     std::vector<base::Bytes> chain;
     PrivateKey key;
   };
-  absl::StatusOr<Loaded> LoadOrMake(const std::string& door, absl::FunctionRef<absl::StatusOr<Loaded>()> make);
+  absl::StatusOr<Loaded> LoadOrMake(const std::string& door,
+                                    absl::FunctionRef<absl::StatusOr<Loaded>()> make);
   absl::StatusOr<Loaded> ApiCa();
   absl::StatusOr<Loaded> Issue(const Loaded& api_ca, KeyAlgorithm algorithm, const std::string& common_name,
                                const std::vector<std::string>& names, bool server);

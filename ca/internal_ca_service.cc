@@ -25,9 +25,9 @@ v1::InternalCa ToProto(const db::InternalCaRecord& ca) {
   proto.set_display_name(ca.display_name);
   proto.set_description(ca.description);
   proto.set_enabled(ca.enabled);
-  proto.set_state(ca.certificate.empty()          ? v1::InternalCa::DRAFT
-                  : ca.not_after < absl::Now()    ? v1::InternalCa::EXPIRED
-                                                  : v1::InternalCa::ACTIVE);
+  proto.set_state(ca.certificate.empty()       ? v1::InternalCa::DRAFT
+                  : ca.not_after < absl::Now() ? v1::InternalCa::EXPIRED
+                                               : v1::InternalCa::ACTIVE);
   if (!ca.certificate.empty()) *proto.mutable_certificate() = SummarizeCertificate(ca.certificate, true);
   if (ca.parent_id) proto.set_parent(absl::StrCat("internalCas/", *ca.parent_id));
   *proto.mutable_create_time() = base::rpc::ToProto(ca.created_at);
@@ -60,9 +60,9 @@ v1::Certificate ToProto(const db::CertificateRecord& record) {
   static constexpr struct {
     const char* name;
     v1::Certificate::State state;
-  } kStates[] = {{"intended", v1::Certificate::INTENDED},     {"issued", v1::Certificate::ISSUED},
-                 {"active", v1::Certificate::ACTIVE},         {"superseded", v1::Certificate::SUPERSEDED},
-                 {"discarded", v1::Certificate::DISCARDED},   {"revoked", v1::Certificate::REVOKED}};
+  } kStates[] = {{"intended", v1::Certificate::INTENDED},   {"issued", v1::Certificate::ISSUED},
+                 {"active", v1::Certificate::ACTIVE},       {"superseded", v1::Certificate::SUPERSEDED},
+                 {"discarded", v1::Certificate::DISCARDED}, {"revoked", v1::Certificate::REVOKED}};
   for (const auto& known : kStates) {
     if (record.state == known.name) proto.set_state(known.state);
   }
@@ -80,7 +80,8 @@ v1::Certificate ToProto(const db::CertificateRecord& record) {
 
 }  // namespace
 
-absl::StatusOr<std::int64_t> ResolveInternalCa(db::Tx& tx, const std::string& name, const std::string& field) {
+absl::StatusOr<std::int64_t> ResolveInternalCa(db::Tx& tx, const std::string& name,
+                                               const std::string& field) {
   ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, "internalCas", field));
   if (parsed.id != 0) return parsed.id;
   return db::FindInternalCaByDisplayName(tx, parsed.display_name);
@@ -107,9 +108,9 @@ absl::StatusOr<std::int64_t> InternalCaService::Resolve(const std::string& name,
                                           [&](db::Tx& tx) { return ResolveInternalCa(tx, name, field); });
 }
 
-#define RPC(name)                                                                                               \
-  grpc::Status InternalCaService::name(grpc::ServerContext* context, const v1::name##Request* request,         \
-                                       v1::name##Response* response) {                                         \
+#define RPC(name)                                                                                      \
+  grpc::Status InternalCaService::name(grpc::ServerContext* context, const v1::name##Request* request, \
+                                       v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.ca.v1.InternalCaService/" #name,                              \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status
 #define END_RPC \
@@ -118,8 +119,8 @@ absl::StatusOr<std::int64_t> InternalCaService::Resolve(const std::string& name,
 
 RPC(CreateInternalCa) {
   RETURN_IF_ERROR(base::rpc::CheckDisplayName(request->display_name()));
-  NewCa wanted{request->display_name(), request->description(), std::nullopt, request->enable(),
-               request->validate_only(), request->request_id()};
+  NewCa wanted{request->display_name(), request->description(),   std::nullopt,
+               request->enable(),       request->validate_only(), request->request_id()};
   if (request->has_creation()) {
     ASSIGN_OR_RETURN(wanted.creation, FromProto(database_, request->creation()));
   }
@@ -132,7 +133,8 @@ END_RPC
 RPC(GenerateInternalCa) {
   ASSIGN_OR_RETURN(std::int64_t id, Resolve(request->name(), "name"));
   ASSIGN_OR_RETURN(CaCreation creation, FromProto(database_, request->creation()));
-  ASSIGN_OR_RETURN(db::InternalCaRecord ca, cas_.Generate(id, creation, request->validate_only(), caller.actor));
+  ASSIGN_OR_RETURN(db::InternalCaRecord ca,
+                   cas_.Generate(id, creation, request->validate_only(), caller.actor));
   *response->mutable_internal_ca() = ToProto(ca);
   return absl::OkStatus();
 }
@@ -143,8 +145,9 @@ RPC(ImportInternalCa) {
   if (request->pkcs12().size() > (1 << 20)) {
     return base::InvalidField("pkcs12", "FILE_TOO_LARGE", "at most 1 MiB");
   }
-  CaImport import{request->display_name(), request->description(), request->pkcs12(),
-                  base::Secret(std::string_view(request->passphrase())), request->enable(), request->validate_only()};
+  CaImport import{request->display_name(), request->description(),
+                  request->pkcs12(),       base::Secret(std::string_view(request->passphrase())),
+                  request->enable(),       request->validate_only()};
   ASSIGN_OR_RETURN(db::InternalCaRecord ca, cas_.Import(import, caller.actor));
   *response->mutable_internal_ca() = ToProto(ca);
   return absl::OkStatus();
@@ -202,7 +205,8 @@ END_RPC
 RPC(DisableInternalCa) {
   ASSIGN_OR_RETURN(std::int64_t id, Resolve(request->name(), "name"));
   std::vector<std::string> affected;
-  ASSIGN_OR_RETURN(db::InternalCaRecord ca, cas_.SetEnabled(id, false, request->force(), caller.actor, &affected));
+  ASSIGN_OR_RETURN(db::InternalCaRecord ca,
+                   cas_.SetEnabled(id, false, request->force(), caller.actor, &affected));
   *response->mutable_internal_ca() = ToProto(ca);
   for (const std::string& connector : affected) response->add_affected_connectors(connector);
   return absl::OkStatus();
@@ -226,10 +230,11 @@ RPC(ExportInternalCa) {
     ASSIGN_OR_RETURN(std::int64_t id, ResolveInternalCa(tx, request->name(), "name"));
     ASSIGN_OR_RETURN(db::InternalCaRecord ca, db::GetInternalCa(tx, id));
     if (ca.certificate.empty()) {
-      return base::WithReason(absl::FailedPreconditionError("the internal CA is a draft without a certificate"),
-                              "CA_IS_DRAFT");
+      return base::WithReason(
+          absl::FailedPreconditionError("the internal CA is a draft without a certificate"), "CA_IS_DRAFT");
     }
-    std::string content = der ? std::string(ca.certificate.begin(), ca.certificate.end()) : ToPem(ca.certificate);
+    std::string content =
+        der ? std::string(ca.certificate.begin(), ca.certificate.end()) : ToPem(ca.certificate);
     if (request->include_chain()) {
       for (const base::Bytes& parent : ca.chain) content += ToPem(parent);
     }
@@ -240,48 +245,51 @@ RPC(ExportInternalCa) {
 END_RPC
 #undef RPC
 
-grpc::Status CertificateService::GetCertificate(grpc::ServerContext* context, const v1::GetCertificateRequest* request,
+grpc::Status CertificateService::GetCertificate(grpc::ServerContext* context,
+                                                const v1::GetCertificateRequest* request,
                                                 v1::GetCertificateResponse* response) {
-  return base::rpc::Handle(context, "/phonepki.ca.v1.CertificateService/GetCertificate",
-                           [&](const Caller&) -> absl::Status {
-    ASSIGN_OR_RETURN(base::rpc::ResourceName name,
-                     base::rpc::ParseResourceName(request->name(), "certificates", "name"));
-    return database_.InTransaction("certificate_get", [&](db::Tx& tx) -> absl::Status {
-      ASSIGN_OR_RETURN(db::CertificateRecord record, db::GetCertificate(tx, name.id));
-      *response->mutable_certificate() = ToProto(record);
-      return absl::OkStatus();
-    });
-  });
+  return base::rpc::Handle(
+      context, "/phonepki.ca.v1.CertificateService/GetCertificate", [&](const Caller&) -> absl::Status {
+        ASSIGN_OR_RETURN(base::rpc::ResourceName name,
+                         base::rpc::ParseResourceName(request->name(), "certificates", "name"));
+        return database_.InTransaction("certificate_get", [&](db::Tx& tx) -> absl::Status {
+          ASSIGN_OR_RETURN(db::CertificateRecord record, db::GetCertificate(tx, name.id));
+          *response->mutable_certificate() = ToProto(record);
+          return absl::OkStatus();
+        });
+      });
 }
 
 grpc::Status CertificateService::ListCertificates(grpc::ServerContext* context,
                                                   const v1::ListCertificatesRequest* request,
                                                   v1::ListCertificatesResponse* response) {
-  return base::rpc::Handle(context, "/phonepki.ca.v1.CertificateService/ListCertificates",
-                           [&](const Caller&) -> absl::Status {
-    ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-    ASSIGN_OR_RETURN(std::int64_t before,
-                     base::rpc::ReadIdPageToken(request->page_token(), std::numeric_limits<std::int64_t>::max()));
-    return database_.InTransaction("certificate_list", [&](db::Tx& tx) -> absl::Status {
-      db::CertificateFilter filter;
-      if (!request->internal_ca().empty()) {
-        ASSIGN_OR_RETURN(filter.ca_id, ResolveInternalCa(tx, request->internal_ca(), "internal_ca"));
-      }
-      if (!request->device().empty()) {
-        ASSIGN_OR_RETURN(db::DeviceRecord device,
-                         db::GetDeviceByMac(tx, std::string(absl::StripPrefix(request->device(), "devices/"))));
-        filter.device_id = device.id;
-      }
-      const std::string serial = absl::HexStringToBytes(request->serial());
-      filter.serial.assign(serial.begin(), serial.end());
-      ASSIGN_OR_RETURN(auto records, db::ListCertificates(tx, filter, before, size));
-      for (const auto& record : records) *response->add_certificates() = ToProto(record);
-      if (static_cast<int>(records.size()) == size) {
-        response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(records.back().id)));
-      }
-      return absl::OkStatus();
-    });
-  });
+  return base::rpc::Handle(
+      context, "/phonepki.ca.v1.CertificateService/ListCertificates", [&](const Caller&) -> absl::Status {
+        ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
+        ASSIGN_OR_RETURN(
+            std::int64_t before,
+            base::rpc::ReadIdPageToken(request->page_token(), std::numeric_limits<std::int64_t>::max()));
+        return database_.InTransaction("certificate_list", [&](db::Tx& tx) -> absl::Status {
+          db::CertificateFilter filter;
+          if (!request->internal_ca().empty()) {
+            ASSIGN_OR_RETURN(filter.ca_id, ResolveInternalCa(tx, request->internal_ca(), "internal_ca"));
+          }
+          if (!request->device().empty()) {
+            ASSIGN_OR_RETURN(
+                db::DeviceRecord device,
+                db::GetDeviceByMac(tx, std::string(absl::StripPrefix(request->device(), "devices/"))));
+            filter.device_id = device.id;
+          }
+          const std::string serial = absl::HexStringToBytes(request->serial());
+          filter.serial.assign(serial.begin(), serial.end());
+          ASSIGN_OR_RETURN(auto records, db::ListCertificates(tx, filter, before, size));
+          for (const auto& record : records) *response->add_certificates() = ToProto(record);
+          if (static_cast<int>(records.size()) == size) {
+            response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(records.back().id)));
+          }
+          return absl::OkStatus();
+        });
+      });
 }
 
 }  // namespace phonepki::ca

@@ -14,21 +14,25 @@ namespace phonepki::ca {
 namespace {
 
 // Thrown away at the end of a validate_only transaction; never leaves this file.
-absl::Status DryRunEnd() { return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN"); }
+absl::Status DryRunEnd() {
+  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
+}
 
-std::string Name(std::int64_t id) { return absl::StrCat("internalCas/", id); }
+std::string Name(std::int64_t id) {
+  return absl::StrCat("internalCas/", id);
+}
 
 absl::Status NameTaken(const absl::Status& status, const std::string& display_name) {
   if (!absl::IsAlreadyExists(status)) return status;
-  return base::WithField(
-      base::WithReason(absl::AlreadyExistsError(absl::StrCat("an internal CA named \"", display_name,
-                                                             "\" exists already")),
-                       "DISPLAY_NAME_TAKEN"),
-      "display_name");
+  return base::WithField(base::WithReason(absl::AlreadyExistsError(absl::StrCat(
+                                              "an internal CA named \"", display_name, "\" exists already")),
+                                          "DISPLAY_NAME_TAKEN"),
+                         "display_name");
 }
 
 // Orders the certificates of an imported file from the CA's issuer up to the root.
-absl::StatusOr<std::vector<base::Bytes>> OrderChain(const CertificateInfo& ca, std::vector<base::Bytes> pool) {
+absl::StatusOr<std::vector<base::Bytes>> OrderChain(const CertificateInfo& ca,
+                                                    std::vector<base::Bytes> pool) {
   std::vector<base::Bytes> chain;
   CertificateInfo at = ca;
   while (!at.self_signed) {
@@ -70,13 +74,13 @@ absl::Status InternalCas::Make(db::Tx& tx, const CaCreation& creation, db::Inter
   if (creation.parent_id) {
     ASSIGN_OR_RETURN(db::InternalCaRecord parent, db::GetInternalCa(tx, *creation.parent_id));
     if (!parent.enabled) {
-      return base::WithReason(absl::FailedPreconditionError(absl::StrCat("the parent CA \"", parent.display_name,
-                                                                         "\" is not enabled")),
+      return base::WithReason(absl::FailedPreconditionError(
+                                  absl::StrCat("the parent CA \"", parent.display_name, "\" is not enabled")),
                               "CA_DISABLED");
     }
     ASSIGN_OR_RETURN(auto issuer, issuers_.Get(parent));
-    ASSIGN_OR_RETURN(IssuancePermit permit, issuer->Prepare(profile, {subject, {}, key.spki_der(), ca.not_before,
-                                                                      ca.not_after}));
+    ASSIGN_OR_RETURN(IssuancePermit permit,
+                     issuer->Prepare(profile, {subject, {}, key.spki_der(), ca.not_before, ca.not_after}));
     ASSIGN_OR_RETURN(ca.certificate, issuer->Sign(std::move(permit)));
     ca.parent_id = parent.id;
     ca.chain = parent.chain;
@@ -134,13 +138,15 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import,
   if (!contents.ok()) return base::WithField(contents.status(), "pkcs12");
   ASSIGN_OR_RETURN(CertificateInfo info, ParseCertificate(contents->certificate));
   if (!info.is_ca) {
-    return base::InvalidField("pkcs12", "NOT_A_CA", "the certificate is an end-entity certificate (CA:FALSE)");
+    return base::InvalidField("pkcs12", "NOT_A_CA",
+                              "the certificate is an end-entity certificate (CA:FALSE)");
   }
   if (info.not_after <= clock_.Now()) {
     return base::InvalidField("pkcs12", "CA_EXPIRED", "the CA certificate has expired");
   }
   ASSIGN_OR_RETURN(std::vector<base::Bytes> chain, OrderChain(info, contents->chain));
-  if (!chain.empty()) RETURN_IF_ERROR(VerifyChain(contents->certificate, chain, {chain.back()}, clock_.Now()));
+  if (!chain.empty())
+    RETURN_IF_ERROR(VerifyChain(contents->certificate, chain, {chain.back()}, clock_.Now()));
   ASSIGN_OR_RETURN(base::Secret der, contents->key.ToPkcs8Der());
   db::InternalCaRecord made;
   absl::Status status = database_.InTransaction("ca_import", [&](db::Tx& tx) -> absl::Status {
@@ -171,26 +177,27 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import,
 absl::StatusOr<db::InternalCaRecord> InternalCas::SetEnabled(std::int64_t id, bool enabled, bool force,
                                                              const std::string& actor,
                                                              std::vector<std::string>* affected_connectors) {
-  return database_.InTransactionReturning("ca_set_enabled", [&](db::Tx& tx) -> absl::StatusOr<db::InternalCaRecord> {
-    ASSIGN_OR_RETURN(db::InternalCaRecord ca, db::LockInternalCa(tx, id));
-    if (enabled && ca.certificate.empty()) {
-      return base::WithReason(absl::FailedPreconditionError("create or import the CA before enabling it"),
-                              "CA_IS_DRAFT");
-    }
-    if (!enabled) {
-      ASSIGN_OR_RETURN(*affected_connectors, db::ListConnectorsOfCa(tx, id, true));
-      if (!affected_connectors->empty() && !force) {
-        return base::WithReason(
-            absl::FailedPreconditionError(absl::StrCat("enabled connectors issue from this CA: ",
-                                                       absl::StrJoin(*affected_connectors, ", "),
-                                                       "; disable them first, or force")),
-            "CA_IN_USE");
-      }
-    }
-    RETURN_IF_ERROR(db::SetInternalCaEnabled(tx, id, enabled));
-    RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, enabled ? "ca.enable" : "ca.disable", Name(id)}}));
-    return db::GetInternalCa(tx, id);
-  });
+  return database_.InTransactionReturning(
+      "ca_set_enabled", [&](db::Tx& tx) -> absl::StatusOr<db::InternalCaRecord> {
+        ASSIGN_OR_RETURN(db::InternalCaRecord ca, db::LockInternalCa(tx, id));
+        if (enabled && ca.certificate.empty()) {
+          return base::WithReason(absl::FailedPreconditionError("create or import the CA before enabling it"),
+                                  "CA_IS_DRAFT");
+        }
+        if (!enabled) {
+          ASSIGN_OR_RETURN(*affected_connectors, db::ListConnectorsOfCa(tx, id, true));
+          if (!affected_connectors->empty() && !force) {
+            return base::WithReason(
+                absl::FailedPreconditionError(absl::StrCat(
+                    "enabled connectors issue from this CA: ", absl::StrJoin(*affected_connectors, ", "),
+                    "; disable them first, or force")),
+                "CA_IN_USE");
+          }
+        }
+        RETURN_IF_ERROR(db::SetInternalCaEnabled(tx, id, enabled));
+        RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, enabled ? "ca.enable" : "ca.disable", Name(id)}}));
+        return db::GetInternalCa(tx, id);
+      });
 }
 
 absl::Status InternalCas::Delete(std::int64_t id, const std::string& actor) {
@@ -198,9 +205,9 @@ absl::Status InternalCas::Delete(std::int64_t id, const std::string& actor) {
     RETURN_IF_ERROR(db::LockInternalCa(tx, id).status());
     ASSIGN_OR_RETURN(std::vector<std::string> dependents, db::ListCaDependents(tx, id));
     if (!dependents.empty()) {
-      return base::WithReason(
-          absl::FailedPreconditionError(absl::StrCat("the internal CA is in use: ", absl::StrJoin(dependents, "; "))),
-          "CA_IN_USE");
+      return base::WithReason(absl::FailedPreconditionError(absl::StrCat("the internal CA is in use: ",
+                                                                         absl::StrJoin(dependents, "; "))),
+                              "CA_IN_USE");
     }
     RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "ca.delete", Name(id)}}));
     return db::DeleteInternalCa(tx, id);

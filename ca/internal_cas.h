@@ -53,10 +53,11 @@ class InternalCas {
       : database_(database), keystore_(keystore), issuers_(issuers), keys_(keys), clock_(clock) {}
 
   absl::StatusOr<db::InternalCaRecord> Create(const NewCa& wanted, const std::string& actor);
-  absl::StatusOr<db::InternalCaRecord> Generate(std::int64_t id, const CaCreation& creation, bool validate_only,
-                                                const std::string& actor);
+  absl::StatusOr<db::InternalCaRecord> Generate(std::int64_t id, const CaCreation& creation,
+                                                bool validate_only, const std::string& actor);
   absl::StatusOr<db::InternalCaRecord> Import(const CaImport& import, const std::string& actor);
-  absl::StatusOr<db::InternalCaRecord> SetEnabled(std::int64_t id, bool enabled, bool force, const std::string& actor,
+  absl::StatusOr<db::InternalCaRecord> SetEnabled(std::int64_t id, bool enabled, bool force,
+                                                  const std::string& actor,
                                                   std::vector<std::string>* affected_connectors);
   absl::Status Delete(std::int64_t id, const std::string& actor);
 

@@ -13,6 +13,9 @@ add_compile_options(-Wall -Wextra -Werror=unused-result -Werror=return-type -fno
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options(-Wno-restrict)  # gcc 12 reports false positives inside std::string at -O2
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  add_compile_options(-Wthread-safety -Werror=thread-safety)
+endif()
 # clang 14 does not announce coroutine support the way Boost 1.74 looks for it.
 add_compile_definitions(BOOST_ASIO_HAS_CO_AWAIT=1 BOOST_ASIO_HAS_STD_COROUTINE=1)
 if(PHONEPKI_SANITIZE)

@@ -5,7 +5,8 @@
 namespace phonepki::db {
 namespace {
 
-constexpr Query kFind{"api_request_find", "SELECT resource_id FROM api_request WHERE method = $1 AND request_id = $2"};
+constexpr Query kFind{"api_request_find",
+                      "SELECT resource_id FROM api_request WHERE method = $1 AND request_id = $2"};
 constexpr Query kRecord{"api_request_record", R"sql(
   INSERT INTO api_request (method, request_id, resource_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING)sql"};
 

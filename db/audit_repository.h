@@ -11,9 +11,9 @@
 namespace phonepki::db {
 
 struct AuditRecord {
-  std::string actor;             // subject of the caller's certificate, or "system"
-  std::string action;            // "ca.create", "key.use", "connector.test", …
-  std::string object;            // resource name
+  std::string actor;   // subject of the caller's certificate, or "system"
+  std::string action;  // "ca.create", "key.use", "connector.test", …
+  std::string object;  // resource name
   std::string detail_json = "{}";
 };
 

@@ -4,9 +4,9 @@
 
 #include "base/status_macros.h"
 
-#define CERTIFICATE_COLUMNS                                                                                  \
-  "c.id, c.ca_id, c.serial, c.kind, c.state, c.subject, to_usec(c.not_before), to_usec(c.not_after), "      \
-  "c.tbs_digest, c.der, c.sha256, c.device_id, coalesce(v.mac, ''), coalesce(c.slot, ''), c.job_id, "        \
+#define CERTIFICATE_COLUMNS                                                                            \
+  "c.id, c.ca_id, c.serial, c.kind, c.state, c.subject, to_usec(c.not_before), to_usec(c.not_after), " \
+  "c.tbs_digest, c.der, c.sha256, c.device_id, coalesce(v.mac, ''), coalesce(c.slot, ''), c.job_id, "  \
   "c.job_attempt, to_usec(c.created_at)"
 #define CERTIFICATE_TABLES " FROM certificate c LEFT JOIN device v ON v.id = c.device_id "
 
@@ -77,14 +77,16 @@ constexpr Query kDeliverable{"certificate_deliverable", R"sql(
     FROM certificate c JOIN internal_ca a ON a.id = c.ca_id
     LEFT JOIN certificate_key k ON k.certificate_id = c.id
    WHERE c.id = $1 AND c.der IS NOT NULL)sql"};
-constexpr Query kGet{"certificate_get", "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_TABLES "WHERE c.id = ANY($1::bigint[])"};
-#define CERTIFICATE_REST                                                                                     \
-  "AND c.id < $1 AND ($3::bigint IS NULL OR c.ca_id = $3) AND ($4::bigint IS NULL OR c.device_id = $4) "    \
+constexpr Query kGet{"certificate_get",
+                     "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_TABLES "WHERE c.id = ANY($1::bigint[])"};
+#define CERTIFICATE_REST                                                                                 \
+  "AND c.id < $1 AND ($3::bigint IS NULL OR c.ca_id = $3) AND ($4::bigint IS NULL OR c.device_id = $4) " \
   "AND (length($5::bytea) = 0 OR c.serial = $5) ORDER BY c.id DESC LIMIT $2"
 constexpr Query kList{"certificate_list",
                       "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_TABLES "WHERE true " CERTIFICATE_REST};
-constexpr Query kListByDevice{"certificate_list_by_device", "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_TABLES
-                                                            "WHERE c.device_id = $4::bigint " CERTIFICATE_REST};
+constexpr Query kListByDevice{"certificate_list_by_device",
+                              "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_TABLES
+                              "WHERE c.device_id = $4::bigint " CERTIFICATE_REST};
 constexpr Query kListBySerial{"certificate_list_by_serial", "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_TABLES
                                                             "WHERE c.serial = $5 " CERTIFICATE_REST};
 
@@ -130,12 +132,14 @@ absl::StatusOr<std::vector<std::int64_t>> HeldJobs(Tx& tx, const std::vector<Job
   return held;
 }
 
-absl::StatusOr<std::vector<CertificateRecord>> FindIssuedForJobs(Tx& tx, const std::vector<std::int64_t>& job_ids) {
+absl::StatusOr<std::vector<CertificateRecord>> FindIssuedForJobs(Tx& tx,
+                                                                 const std::vector<std::int64_t>& job_ids) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFindIssued, job_ids));
   return ToCertificates(rows);
 }
 
-absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx, const std::vector<CertificateRecord>& intents) {
+absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx,
+                                                        const std::vector<CertificateRecord>& intents) {
   std::vector<std::int64_t> cas, devices, jobs, attempts;
   std::vector<base::Bytes> serials, digests;
   std::vector<std::string> kinds, subjects, starts, ends, slots;
@@ -152,8 +156,8 @@ absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx, const std::vecto
     jobs.push_back(intent.job_id.value_or(0));
     attempts.push_back(intent.job_attempt.value_or(0));
   }
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kInsertIntents, cas, serials, kinds, subjects, starts, ends, digests,
-                                                 devices, slots, jobs, attempts));
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kInsertIntents, cas, serials, kinds, subjects, starts, ends,
+                                                 digests, devices, slots, jobs, attempts));
   std::vector<std::int64_t> ids;
   for (const auto& row : rows) ids.push_back(row[0].as<std::int64_t>());
   return ids;
@@ -174,7 +178,8 @@ absl::StatusOr<std::vector<bool>> ClaimSubjects(Tx& tx, std::int64_t ca_id,
 }
 
 absl::Status StoreIssued(Tx& tx, const std::vector<std::int64_t>& ids, const std::vector<base::Bytes>& ders,
-                         const std::vector<base::Bytes>& digests, const std::vector<base::Bytes>& wrapped_keys) {
+                         const std::vector<base::Bytes>& digests,
+                         const std::vector<base::Bytes>& wrapped_keys) {
   RETURN_IF_ERROR(tx.Execute(kStoreIssued, ids, ders, digests).status());
   return tx.Execute(kStoreKeys, ids, wrapped_keys).status();
 }
@@ -187,7 +192,8 @@ absl::Status DiscardCertificates(Tx& tx, const std::vector<std::int64_t>& ids) {
 absl::StatusOr<DeliverableRecord> GetDeliverable(Tx& tx, std::int64_t certificate_id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kDeliverable, certificate_id));
   if (rows.empty()) return absl::NotFoundError(absl::StrCat("no certificate certificates/", certificate_id));
-  return DeliverableRecord{ToBytes(rows[0][0]), ToBytes(rows[0][1]), ToBytesArray(rows[0][2]), ToBytes(rows[0][3])};
+  return DeliverableRecord{ToBytes(rows[0][0]), ToBytes(rows[0][1]), ToBytesArray(rows[0][2]),
+                           ToBytes(rows[0][3])};
 }
 
 absl::StatusOr<std::vector<CertificateRecord>> GetCertificates(Tx& tx, const std::vector<std::int64_t>& ids) {

@@ -27,7 +27,7 @@ struct CertificateRecord {
   base::Bytes tbs_digest;
   base::Bytes der, sha256;
   std::optional<std::int64_t> device_id;
-  std::string mac;                 // of the device, on reading
+  std::string mac;  // of the device, on reading
   std::string slot;
   std::optional<std::int64_t> job_id;
   std::optional<int> job_attempt;
@@ -45,16 +45,20 @@ struct DeliverableRecord {
 // Which of these jobs are still held at that attempt; locks them against a new holder.
 absl::StatusOr<std::vector<std::int64_t>> HeldJobs(Tx& tx, const std::vector<JobFence>& fences);
 // Certificates made for these jobs that are still fit to deliver: issued, with the key at hand.
-absl::StatusOr<std::vector<CertificateRecord>> FindIssuedForJobs(Tx& tx, const std::vector<std::int64_t>& job_ids);
+absl::StatusOr<std::vector<CertificateRecord>> FindIssuedForJobs(Tx& tx,
+                                                                 const std::vector<std::int64_t>& job_ids);
 // State 'intended'. Ids in the order of the records.
-absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx, const std::vector<CertificateRecord>& intents);
+absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx,
+                                                        const std::vector<CertificateRecord>& intents);
 // Claims subject_keys[i] for devices[i]; returns for each whether it now belongs to that device and slot.
-absl::StatusOr<std::vector<bool>> ClaimSubjects(Tx& tx, std::int64_t ca_id, const std::vector<std::string>& subject_keys,
+absl::StatusOr<std::vector<bool>> ClaimSubjects(Tx& tx, std::int64_t ca_id,
+                                                const std::vector<std::string>& subject_keys,
                                                 const std::vector<std::int64_t>& devices,
                                                 const std::vector<std::string>& slots);
 // 'intended' → 'issued' with der; stores the wrapped keys (empty: none).
 absl::Status StoreIssued(Tx& tx, const std::vector<std::int64_t>& ids, const std::vector<base::Bytes>& ders,
-                         const std::vector<base::Bytes>& digests, const std::vector<base::Bytes>& wrapped_keys);
+                         const std::vector<base::Bytes>& digests,
+                         const std::vector<base::Bytes>& wrapped_keys);
 // A connector test, or an intent that was given up: 'discarded', its key erased.
 absl::Status DiscardCertificates(Tx& tx, const std::vector<std::int64_t>& ids);
 

@@ -47,10 +47,10 @@ std::string ArrayLiteral(const std::vector<base::Bytes>& values) {
   std::string literal = "{";
   for (const base::Bytes& value : values) {
     if (literal.size() > 1) literal += ',';
-    absl::StrAppend(&literal, "\"\\\\x",
-                    absl::BytesToHexString(
-                        absl::string_view(reinterpret_cast<const char*>(value.data()), value.size())),
-                    "\"");
+    absl::StrAppend(
+        &literal, "\"\\\\x",
+        absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(value.data()), value.size())),
+        "\"");
   }
   return literal + '}';
 }
@@ -135,9 +135,10 @@ absl::StatusOr<std::unique_ptr<PooledConnection>> Database::Acquire() {
   try {
     auto connection = std::make_unique<PooledConnection>(options_.url);
     pqxx::nontransaction session(connection->connection);
-    session.exec(absl::StrCat("SET application_name = ", session.quote(options_.application_name),
-                              "; SET statement_timeout = ", absl::ToInt64Milliseconds(options_.statement_timeout),
-                              "; SET timezone = 'UTC'; SET client_min_messages = warning"));
+    session.exec(
+        absl::StrCat("SET application_name = ", session.quote(options_.application_name),
+                     "; SET statement_timeout = ", absl::ToInt64Milliseconds(options_.statement_timeout),
+                     "; SET timezone = 'UTC'; SET client_min_messages = warning"));
     session.commit();
     return connection;
   } catch (const std::exception&) {
@@ -158,7 +159,8 @@ void Database::Release(std::unique_ptr<PooledConnection> connection) {
   idle_.push_back(std::move(connection));
 }
 
-absl::Status Database::RunOnce(const char* name, absl::FunctionRef<absl::Status(Tx&)> fn, bool* never_started) {
+absl::Status Database::RunOnce(const char* name, absl::FunctionRef<absl::Status(Tx&)> fn,
+                               bool* never_started) {
   ASSIGN_OR_RETURN(std::unique_ptr<PooledConnection> connection, Acquire());
   connection->executed = false;
   absl::Status status;

@@ -32,13 +32,20 @@ std::string ArrayLiteral(const std::vector<std::int64_t>& values);
 std::string ArrayLiteral(const std::vector<base::Bytes>& values);
 std::string TimeLiteral(absl::Time time);
 
-inline const std::string& Convert(const std::string& value) { return value; }
-inline std::string Convert(const char* value) { return value; }
-inline pqxx::binarystring Convert(const base::Bytes& value) { return {value.data(), value.size()}; }
-inline std::string Convert(absl::Time value) { return TimeLiteral(value); }
+inline const std::string& Convert(const std::string& value) {
+  return value;
+}
+inline std::string Convert(const char* value) {
+  return value;
+}
+inline pqxx::binarystring Convert(const base::Bytes& value) {
+  return {value.data(), value.size()};
+}
+inline std::string Convert(absl::Time value) {
+  return TimeLiteral(value);
+}
 template <typename T>
-  requires std::is_arithmetic_v<T>
-T Convert(T value) {
+requires std::is_arithmetic_v<T> T Convert(T value) {
   return value;
 }
 template <typename T>
@@ -83,7 +90,7 @@ class Tx {
 class Database {
  public:
   struct Options {
-    std::string url;                                     // libpq connection string or URI
+    std::string url;  // libpq connection string or URI
     int pool_size = 16;
     absl::Duration acquire_timeout = absl::Seconds(10);
     absl::Duration statement_timeout = absl::Seconds(60);
@@ -94,9 +101,9 @@ class Database {
   explicit Database(Options options);
   ~Database();
 
-  // Commits when `fn` returns OK. Starts over (a few times, jittered) only on kAborted and on connections found
-  // broken before their first statement. kUnknown: the outcome of the commit is not known; never retried.
-  // kUnavailable, reason DATABASE_UNAVAILABLE: no connection. `name` labels the transaction in logs.
+  // Commits when `fn` returns OK. Starts over (a few times, jittered) only on kAborted and on connections
+  // found broken before their first statement. kUnknown: the outcome of the commit is not known; never
+  // retried. kUnavailable, reason DATABASE_UNAVAILABLE: no connection. `name` labels the transaction in logs.
   absl::Status InTransaction(const char* name, absl::FunctionRef<absl::Status(Tx&)> fn);
 
   template <typename F>

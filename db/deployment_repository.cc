@@ -5,9 +5,9 @@
 #include "base/status_macros.h"
 #include "db/job_record.h"
 
-#define DEPLOYMENT_COLUMNS                                                                                   \
-  "d.id, d.location_id, l.display_name, d.slot, d.connector_id, c.display_name, to_usec(d.deploy_at), "     \
-  "d.active, d.superseded, to_usec(d.started_at), "                                                          \
+#define DEPLOYMENT_COLUMNS                                                                              \
+  "d.id, d.location_id, l.display_name, d.slot, d.connector_id, c.display_name, to_usec(d.deploy_at), " \
+  "d.active, d.superseded, to_usec(d.started_at), "                                                     \
   "(extract(epoch FROM d.job_deadline) * 1000000)::bigint, to_usec(d.created_at)"
 #define DEPLOYMENT_TABLES \
   " FROM deployment d JOIN location l ON l.id = d.location_id JOIN connector c ON c.id = d.connector_id"
@@ -18,13 +18,14 @@ namespace {
 constexpr Query kInsert{"deployment_insert", R"sql(
   INSERT INTO deployment (location_id, slot, connector_id, deploy_at, job_deadline)
   VALUES ($1, $2, $3, $4::timestamptz, make_interval(secs => $5::float8)) RETURNING id)sql"};
-constexpr Query kGet{"deployment_get",
-                     "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES " WHERE d.id = ANY($1::bigint[]) ORDER BY d.id"};
-constexpr Query kLock{"deployment_lock",
-                      "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES " WHERE d.id = $1 FOR NO KEY UPDATE OF d"};
-constexpr Query kList{"deployment_list",
-                      "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES
-                      " WHERE d.id < $1 AND ($3::bigint IS NULL OR d.location_id = $3) ORDER BY d.id DESC LIMIT $2"};
+constexpr Query kGet{"deployment_get", "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES
+                                       " WHERE d.id = ANY($1::bigint[]) ORDER BY d.id"};
+constexpr Query kLock{"deployment_lock", "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES
+                                         " WHERE d.id = $1 FOR NO KEY UPDATE OF d"};
+constexpr Query kList{
+    "deployment_list",
+    "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES
+    " WHERE d.id < $1 AND ($3::bigint IS NULL OR d.location_id = $3) ORDER BY d.id DESC LIMIT $2"};
 constexpr Query kUpdatePlan{"deployment_update_plan", R"sql(
   UPDATE deployment
      SET connector_id = $2, deploy_at = $3::timestamptz, job_deadline = make_interval(secs => $4::float8)
@@ -62,7 +63,8 @@ constexpr Query kCreateAll{"deployment_create_jobs", R"sql(
    WHERE d.id = $1
    ORDER BY v.id
       ON CONFLICT (device_id, slot) WHERE finished_at IS NULL DO NOTHING)sql"};
-constexpr Query kMarkStarted{"deployment_mark_started", "UPDATE deployment SET started_at = now() WHERE id = $1"};
+constexpr Query kMarkStarted{"deployment_mark_started",
+                             "UPDATE deployment SET started_at = now() WHERE id = $1"};
 
 constexpr Query kSupersedeForDevices{"deployment_supersede_for_devices", R"sql(
   UPDATE job
@@ -100,10 +102,11 @@ DeploymentRecord ToDeployment(const pqxx::row& row) {
 }
 
 void Count(DeploymentProgress& progress, const std::string& state, bool busy, std::int64_t count) {
-  std::int64_t& counter = state == job_state::kScheduled    ? progress.scheduled
-                          : state == job_state::kWaiting    ? progress.waiting
-                          : state == job_state::kRunning    ? progress.running
-                          : state == job_state::kDeferred   ? (busy ? progress.deferred_busy : progress.deferred_offline)
+  std::int64_t& counter = state == job_state::kScheduled ? progress.scheduled
+                          : state == job_state::kWaiting ? progress.waiting
+                          : state == job_state::kRunning ? progress.running
+                          : state == job_state::kDeferred
+                              ? (busy ? progress.deferred_busy : progress.deferred_offline)
                           : state == job_state::kVerifying  ? progress.verifying
                           : state == job_state::kSucceeded  ? progress.succeeded
                           : state == job_state::kTimedOut   ? progress.timed_out
@@ -190,7 +193,9 @@ absl::StatusOr<std::optional<std::int64_t>> FindDeploymentInForce(Tx& tx, std::i
   return std::optional<std::int64_t>(rows[0][0].as<std::int64_t>());
 }
 
-absl::Status MarkDeploymentSuperseded(Tx& tx, std::int64_t id) { return tx.Execute(kMarkSuperseded, id).status(); }
+absl::Status MarkDeploymentSuperseded(Tx& tx, std::int64_t id) {
+  return tx.Execute(kMarkSuperseded, id).status();
+}
 
 absl::Status DeleteDeploymentWithJobs(Tx& tx, std::int64_t id) {
   RETURN_IF_ERROR(tx.Execute(kDeleteJobs, id).status());

@@ -15,7 +15,8 @@
 namespace phonepki::db {
 
 struct DeploymentProgress {
-  std::int64_t scheduled = 0, waiting = 0, running = 0, deferred_busy = 0, deferred_offline = 0, verifying = 0;
+  std::int64_t scheduled = 0, waiting = 0, running = 0, deferred_busy = 0, deferred_offline = 0,
+               verifying = 0;
   std::int64_t succeeded = 0, failed = 0, timed_out = 0, cancelled = 0, superseded = 0, halted = 0;
 
   std::int64_t unfinished() const {
@@ -67,11 +68,11 @@ absl::StatusOr<std::vector<std::string>> ListActiveDeploymentsOfConnector(Tx& tx
 
 // Deployments whose deploy date has come and that have no jobs yet; locked, others skip them.
 absl::StatusOr<std::vector<std::int64_t>> ClaimDueDeployments(Tx& tx, int limit);
-// One job per phone of the location, in one statement; an unfinished job of an older deployment for the same slot
-// is superseded. Sets started_at. Call under LockPlacementExclusive. Returns the number of jobs.
+// One job per phone of the location, in one statement; an unfinished job of an older deployment for the same
+// slot is superseded. Sets started_at. Call under LockPlacementExclusive. Returns the number of jobs.
 absl::StatusOr<std::int64_t> StartDeployment(Tx& tx, std::int64_t id);
-// Late joiners: jobs for these phones from every started rule of the location each is in now, unless it had one.
-// Call under LockPlacementShared or Exclusive.
+// Late joiners: jobs for these phones from every started rule of the location each is in now, unless it had
+// one. Call under LockPlacementShared or Exclusive.
 absl::StatusOr<std::int64_t> CreateJobsForDevices(Tx& tx, const std::vector<std::int64_t>& device_ids);
 
 }  // namespace phonepki::db

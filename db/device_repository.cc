@@ -5,10 +5,10 @@
 #include "base/status_macros.h"
 
 // The columns of a DeviceRecord, in the order ToDevice() reads them.
-#define DEVICE_COLUMNS                                                                                      \
-  "id, mac, state, location_id, e164, host(ip_address), fqdn, device_type, software_type, "                \
-  "software_version, part_number, contact_me_uri, description, to_usec(created_at), "                      \
-  "to_usec(last_contact_at), last_contact_reason, to_usec(inventory_at), host(knock_address), "            \
+#define DEVICE_COLUMNS                                                                          \
+  "id, mac, state, location_id, e164, host(ip_address), fqdn, device_type, software_type, "     \
+  "software_version, part_number, contact_me_uri, description, to_usec(created_at), "           \
+  "to_usec(last_contact_at), last_contact_reason, to_usec(inventory_at), host(knock_address), " \
   "to_usec(knocked_at), coalesce(knock_expires_at > now(), false)"
 
 namespace phonepki::db {
@@ -24,20 +24,22 @@ constexpr Query kFindByMacs{"device_find_by_macs",
                             "SELECT " DEVICE_COLUMNS " FROM device WHERE mac = ANY($1::text[])"};
 // One statement per leading filter, so that each is served by its own index whatever plan is cached; the
 // remaining filters are checked on the rows that the index yields.
-#define DEVICE_REST                                                                                          \
-  " AND ($3::bigint IS NULL OR location_id = $3) AND ($4 = '' OR state = $4)"                                \
-  " AND ($5 = '' OR starts_with(e164, $5)) AND ($6 = '' OR starts_with(mac, $6))"                            \
+#define DEVICE_REST                                                               \
+  " AND ($3::bigint IS NULL OR location_id = $3) AND ($4 = '' OR state = $4)"     \
+  " AND ($5 = '' OR starts_with(e164, $5)) AND ($6 = '' OR starts_with(mac, $6))" \
   " AND ($7::text = '' OR ip_address <<= $7::inet) ORDER BY mac LIMIT $2"
 constexpr Query kList{"device_list", "SELECT " DEVICE_COLUMNS " FROM device WHERE mac > $1" DEVICE_REST};
 constexpr Query kListByLocation{"device_list_by_location", "SELECT " DEVICE_COLUMNS
                                                            " FROM device WHERE mac > $1"
                                                            " AND location_id = $3::bigint" DEVICE_REST};
 constexpr Query kListByState{"device_list_by_state",
-                             "SELECT " DEVICE_COLUMNS " FROM device WHERE mac > $1 AND state = $4" DEVICE_REST};
+                             "SELECT " DEVICE_COLUMNS
+                             " FROM device WHERE mac > $1 AND state = $4" DEVICE_REST};
 // text_pattern_ops: the prefix as a range.
-constexpr Query kListByE164{"device_list_by_e164", "SELECT " DEVICE_COLUMNS
-                                                   " FROM device WHERE mac > $1"
-                                                   " AND e164 ~>=~ $5 AND e164 ~<~ ($5 || chr(1114109))" DEVICE_REST};
+constexpr Query kListByE164{"device_list_by_e164",
+                            "SELECT " DEVICE_COLUMNS
+                            " FROM device WHERE mac > $1"
+                            " AND e164 ~>=~ $5 AND e164 ~<~ ($5 || chr(1114109))" DEVICE_REST};
 constexpr Query kListByNetwork{"device_list_by_network", "SELECT " DEVICE_COLUMNS
                                                          " FROM device WHERE mac > $1"
                                                          " AND ip_address <<= $7::inet" DEVICE_REST};
@@ -76,7 +78,8 @@ constexpr Query kReplaceInventory{"inventory_replace", R"sql(
 constexpr Query kMergeInventory{"inventory_merge", R"sql(
   INSERT INTO device_inventory (device_id, items) VALUES ($1, $2::jsonb)
       ON CONFLICT (device_id) DO UPDATE SET items = device_inventory.items || excluded.items)sql"};
-constexpr Query kCompleteInventory{"inventory_complete", "UPDATE device SET inventory_at = now() WHERE id = $1"};
+constexpr Query kCompleteInventory{"inventory_complete",
+                                   "UPDATE device SET inventory_at = now() WHERE id = $1"};
 constexpr Query kGetInventory{"inventory_get", R"sql(
   SELECT item.key, item.value
     FROM device_inventory CROSS JOIN jsonb_each_text(items) AS item
@@ -144,8 +147,9 @@ std::vector<DeviceRecord> ToDevices(const pqxx::result& rows) {
 
 std::optional<SlotCertificateRecord> ToSlotCertificate(const pqxx::row& row, int first) {
   if (row[first].is_null()) return std::nullopt;
-  return SlotCertificateRecord{row[first].as<std::int64_t>(), ToBytes(row[first + 1]), row[first + 2].as<std::string>(),
-                               ToTime(row[first + 3]), ToTime(row[first + 4])};
+  return SlotCertificateRecord{row[first].as<std::int64_t>(), ToBytes(row[first + 1]),
+                               row[first + 2].as<std::string>(), ToTime(row[first + 3]),
+                               ToTime(row[first + 4])};
 }
 
 // The columns that a CSV row can set, for unnest().
@@ -198,28 +202,32 @@ absl::StatusOr<std::vector<DeviceRecord>> ListDevices(Tx& tx, const DeviceFilter
                        : !filter.state.empty()       ? kListByState
                                                      : kList;
   // A MAC prefix narrows the range that the scan over (…, mac) starts in.
-  const std::string after = std::max(after_mac, filter.mac_prefix.empty() ? std::string() : filter.mac_prefix);
+  const std::string after =
+      std::max(after_mac, filter.mac_prefix.empty() ? std::string() : filter.mac_prefix);
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, after, limit, filter.location_id, filter.state,
                                                  filter.e164_prefix, filter.mac_prefix, filter.ip_network));
   return ToDevices(rows);
 }
 
-absl::Status DeleteDevice(Tx& tx, std::int64_t id) { return tx.Execute(kDelete, id).status(); }
+absl::Status DeleteDevice(Tx& tx, std::int64_t id) {
+  return tx.Execute(kDelete, id).status();
+}
 
 absl::StatusOr<std::int64_t> InsertRegisteredDevice(Tx& tx, const DeviceRecord& device) {
-  ASSIGN_OR_RETURN(pqxx::result rows,
-                   tx.Execute(kInsertRegistered, device.mac, device.location_id, device.e164, device.ip_address,
-                              device.device_type, device.software_type, device.software_version,
-                              device.part_number, device.contact_me_uri, device.last_contact_reason));
+  ASSIGN_OR_RETURN(
+      pqxx::result rows,
+      tx.Execute(kInsertRegistered, device.mac, device.location_id, device.e164, device.ip_address,
+                 device.device_type, device.software_type, device.software_version, device.part_number,
+                 device.contact_me_uri, device.last_contact_reason));
   if (rows.empty()) return absl::AbortedError("the device was registered at the same time");
   return rows[0][0].as<std::int64_t>();
 }
 
 absl::Status UpdateDeviceContact(Tx& tx, const DeviceRecord& device) {
   return tx
-      .Execute(kUpdateContact, device.id, device.location_id, device.e164, device.ip_address, device.device_type,
-               device.software_type, device.software_version, device.part_number, device.contact_me_uri,
-               device.last_contact_reason)
+      .Execute(kUpdateContact, device.id, device.location_id, device.e164, device.ip_address,
+               device.device_type, device.software_type, device.software_version, device.part_number,
+               device.contact_me_uri, device.last_contact_reason)
       .status();
 }
 
@@ -228,10 +236,11 @@ absl::StatusOr<std::vector<DeviceRecord>> FindDevicesByMac(Tx& tx, const std::ve
   return ToDevices(rows);
 }
 
-absl::StatusOr<std::vector<std::int64_t>> InsertVirtualDevices(Tx& tx, const std::vector<DeviceRecord>& devices) {
+absl::StatusOr<std::vector<std::int64_t>> InsertVirtualDevices(Tx& tx,
+                                                               const std::vector<DeviceRecord>& devices) {
   const ImportColumns c(devices);
-  ASSIGN_OR_RETURN(pqxx::result rows,
-                   tx.Execute(kInsertVirtual, c.mac, c.location, c.e164, c.ip, c.fqdn, c.type, c.description));
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kInsertVirtual, c.mac, c.location, c.e164, c.ip, c.fqdn,
+                                                 c.type, c.description));
   std::vector<std::int64_t> ids;
   for (const auto& row : rows) ids.push_back(row[0].as<std::int64_t>());
   return ids;
@@ -267,7 +276,8 @@ absl::StatusOr<std::vector<SlotRecord>> GetSlots(Tx& tx, std::int64_t device_id)
   return slots;
 }
 
-absl::Status SetReadBack(Tx& tx, std::int64_t device_id, const std::string& slot, const std::string& read_back) {
+absl::Status SetReadBack(Tx& tx, std::int64_t device_id, const std::string& slot,
+                         const std::string& read_back) {
   return tx.Execute(kSetReadBack, device_id, slot, read_back).status();
 }
 

@@ -23,14 +23,16 @@ absl::Status MapSqlError(const char* what, const pqxx::sql_error& error) {
   const std::string state = error.sqlstate();
   const std::string text = absl::StrCat(what, ": ", error.what());
   if (state == "23505") {
-    return base::WithReason(absl::AlreadyExistsError(text), absl::StrCat("UNIQUE:", ConstraintOf(error.what())));
+    return base::WithReason(absl::AlreadyExistsError(text),
+                            absl::StrCat("UNIQUE:", ConstraintOf(error.what())));
   }
   if (state == "23503") {
     return base::WithReason(absl::FailedPreconditionError(text),
                             absl::StrCat("FOREIGN_KEY:", ConstraintOf(error.what())));
   }
   if (state == "23514") {
-    return base::WithReason(absl::InvalidArgumentError(text), absl::StrCat("CHECK:", ConstraintOf(error.what())));
+    return base::WithReason(absl::InvalidArgumentError(text),
+                            absl::StrCat("CHECK:", ConstraintOf(error.what())));
   }
   if (state == "40001" || state == "40P01") return absl::AbortedError(text);
   if (state == "57014") return absl::DeadlineExceededError(text);
@@ -53,8 +55,9 @@ absl::Status MapCurrentException(const char* what) {
   } catch (const pqxx::transaction_rollback& error) {
     return absl::AbortedError(absl::StrCat(what, ": ", error.what()));
   } catch (const pqxx::broken_connection& error) {
-    return base::WithReason(absl::UnavailableError(absl::StrCat("the database cannot be reached: ", error.what())),
-                            "DATABASE_UNAVAILABLE");
+    return base::WithReason(
+        absl::UnavailableError(absl::StrCat("the database cannot be reached: ", error.what())),
+        "DATABASE_UNAVAILABLE");
   } catch (const pqxx::sql_error& error) {
     return MapSqlError(what, error);
   } catch (const std::exception& error) {

@@ -5,8 +5,9 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 
-#define CA_COLUMNS                                                                                           \
-  "id, display_name, description, enabled, parent_id, certificate, chain, wrapped_key, to_usec(not_before), " \
+#define CA_COLUMNS                                                                       \
+  "id, display_name, description, enabled, parent_id, certificate, chain, wrapped_key, " \
+  "to_usec(not_before), "                                                                \
   "to_usec(not_after), to_usec(created_at)"
 
 namespace phonepki::db {
@@ -22,9 +23,11 @@ constexpr Query kSetCertificate{"ca_set_certificate", R"sql(
 constexpr Query kGet{"ca_get", "SELECT " CA_COLUMNS " FROM internal_ca WHERE id = $1"};
 constexpr Query kLock{"ca_lock", "SELECT " CA_COLUMNS " FROM internal_ca WHERE id = $1 FOR UPDATE"};
 constexpr Query kFind{"ca_find_by_name", "SELECT id FROM internal_ca WHERE display_name = $1"};
-constexpr Query kList{"ca_list", "SELECT " CA_COLUMNS
-                                 " FROM internal_ca WHERE id > $1 AND (enabled OR NOT $3) ORDER BY id LIMIT $2"};
-constexpr Query kUpdate{"ca_update", "UPDATE internal_ca SET display_name = $2, description = $3 WHERE id = $1"};
+constexpr Query kList{"ca_list",
+                      "SELECT " CA_COLUMNS
+                      " FROM internal_ca WHERE id > $1 AND (enabled OR NOT $3) ORDER BY id LIMIT $2"};
+constexpr Query kUpdate{"ca_update",
+                        "UPDATE internal_ca SET display_name = $2, description = $3 WHERE id = $1"};
 constexpr Query kSetEnabled{"ca_set_enabled", "UPDATE internal_ca SET enabled = $2 WHERE id = $1"};
 constexpr Query kDelete{"ca_delete", "DELETE FROM internal_ca WHERE id = $1"};
 constexpr Query kConnectors{"ca_connectors", R"sql(
@@ -74,19 +77,24 @@ absl::StatusOr<std::int64_t> InsertInternalCa(Tx& tx, const std::string& display
 }
 
 absl::Status SetInternalCaCertificate(Tx& tx, const InternalCaRecord& ca) {
-  ASSIGN_OR_RETURN(pqxx::result set, tx.Execute(kSetCertificate, ca.id, ca.certificate, ca.chain, ca.wrapped_key,
-                                                ca.not_before, ca.not_after, ca.parent_id));
+  ASSIGN_OR_RETURN(pqxx::result set, tx.Execute(kSetCertificate, ca.id, ca.certificate, ca.chain,
+                                                ca.wrapped_key, ca.not_before, ca.not_after, ca.parent_id));
   if (set.affected_rows() == 1) return absl::OkStatus();
   return base::WithReason(absl::FailedPreconditionError("the internal CA already has a certificate and key"),
                           "CA_HAS_CERTIFICATE");
 }
 
-absl::StatusOr<InternalCaRecord> GetInternalCa(Tx& tx, std::int64_t id) { return One(tx, kGet, id); }
-absl::StatusOr<InternalCaRecord> LockInternalCa(Tx& tx, std::int64_t id) { return One(tx, kLock, id); }
+absl::StatusOr<InternalCaRecord> GetInternalCa(Tx& tx, std::int64_t id) {
+  return One(tx, kGet, id);
+}
+absl::StatusOr<InternalCaRecord> LockInternalCa(Tx& tx, std::int64_t id) {
+  return One(tx, kLock, id);
+}
 
 absl::StatusOr<std::int64_t> FindInternalCaByDisplayName(Tx& tx, const std::string& display_name) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFind, display_name));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no internal CA is named \"", display_name, "\""));
+  if (rows.empty())
+    return absl::NotFoundError(absl::StrCat("no internal CA is named \"", display_name, "\""));
   return rows[0][0].as<std::int64_t>();
 }
 
@@ -106,7 +114,9 @@ absl::Status SetInternalCaEnabled(Tx& tx, std::int64_t id, bool enabled) {
   return tx.Execute(kSetEnabled, id, enabled).status();
 }
 
-absl::Status DeleteInternalCa(Tx& tx, std::int64_t id) { return tx.Execute(kDelete, id).status(); }
+absl::Status DeleteInternalCa(Tx& tx, std::int64_t id) {
+  return tx.Execute(kDelete, id).status();
+}
 
 absl::StatusOr<std::vector<std::string>> ListConnectorsOfCa(Tx& tx, std::int64_t id, bool enabled_only) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kConnectors, id, enabled_only));

@@ -21,21 +21,24 @@ struct InternalCaRecord {
   std::string description;
   bool enabled = false;
   std::optional<std::int64_t> parent_id;
-  base::Bytes certificate;          // empty while a draft
-  std::vector<base::Bytes> chain;   // parents, nearest first, root last
+  base::Bytes certificate;         // empty while a draft
+  std::vector<base::Bytes> chain;  // parents, nearest first, root last
   base::Bytes wrapped_key;
   absl::Time not_before, not_after;
   absl::Time created_at;
 };
 
 // kAlreadyExists when the display name is taken.
-absl::StatusOr<std::int64_t> InsertInternalCa(Tx& tx, const std::string& display_name, const std::string& description);
+absl::StatusOr<std::int64_t> InsertInternalCa(Tx& tx, const std::string& display_name,
+                                              const std::string& description);
 // Certificate, chain, key, validity, parent; only on a draft: kFailedPrecondition CA_HAS_CERTIFICATE.
 absl::Status SetInternalCaCertificate(Tx& tx, const InternalCaRecord& ca);
 absl::StatusOr<InternalCaRecord> GetInternalCa(Tx& tx, std::int64_t id);  // kNotFound
 absl::StatusOr<InternalCaRecord> LockInternalCa(Tx& tx, std::int64_t id);
-absl::StatusOr<std::int64_t> FindInternalCaByDisplayName(Tx& tx, const std::string& display_name);  // kNotFound
-absl::StatusOr<std::vector<InternalCaRecord>> ListInternalCas(Tx& tx, bool enabled_only, std::int64_t after, int limit);
+absl::StatusOr<std::int64_t> FindInternalCaByDisplayName(Tx& tx,
+                                                         const std::string& display_name);  // kNotFound
+absl::StatusOr<std::vector<InternalCaRecord>> ListInternalCas(Tx& tx, bool enabled_only, std::int64_t after,
+                                                              int limit);
 absl::Status UpdateInternalCa(Tx& tx, const InternalCaRecord& ca);  // names only
 absl::Status SetInternalCaEnabled(Tx& tx, std::int64_t id, bool enabled);
 absl::Status DeleteInternalCa(Tx& tx, std::int64_t id);

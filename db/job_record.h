@@ -61,7 +61,7 @@ struct JobRecord {
   std::int64_t deployment_id = 0;
   std::int64_t device_id = 0;
   std::int64_t location_id = 0;
-  std::string mac;                // of the device
+  std::string mac;  // of the device
   std::string slot;
   std::string state;
   std::string reason;
@@ -78,11 +78,11 @@ struct JobRecord {
 
 struct JobEventRecord {
   std::int64_t id = 0;
-  std::string xact;               // transaction that settled it; orders events of a watch together with id
+  std::string xact;  // transaction that settled it; orders events of a watch together with id
   std::int64_t job_id = 0;
   std::string mac;
   absl::Time at;
-  std::string from_state;         // empty for the first
+  std::string from_state;  // empty for the first
   std::string to_state;
   std::string reason;
   std::string reason_text;

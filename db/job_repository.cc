@@ -6,17 +6,18 @@
 
 #include "base/status_macros.h"
 
-#define JOB_COLUMNS                                                                                          \
-  "j.id, j.deployment_id, j.device_id, j.location_id, v.mac, j.slot, j.state, j.reason, j.reason_text, "     \
-  "j.attempt, j.failures, j.unanswered, j.certificate_id, to_usec(j.created_at), to_usec(j.run_at), "        \
+#define JOB_COLUMNS                                                                                      \
+  "j.id, j.deployment_id, j.device_id, j.location_id, v.mac, j.slot, j.state, j.reason, j.reason_text, " \
+  "j.attempt, j.failures, j.unanswered, j.certificate_id, to_usec(j.created_at), to_usec(j.run_at), "    \
   "to_usec(j.deadline), to_usec(j.finished_at)"
 
 namespace phonepki::db {
 namespace {
 
-// Locations are visited round-robin behind $4, one batch each, so that a large location does not hold up a small one. Those with a limit are locked for the moment of counting; an occupied place is a
-// phone waited for, in session, or a job in a worker's hands. A job whose lease ran out is simply due again, so a
-// crashed worker needs no rescue pass. Served by job_knock_due_idx and job_occupied_idx.
+// Locations are visited round-robin behind $4, one batch each, so that a large location does not hold up a
+// small one. Those with a limit are locked for the moment of counting; an occupied place is a phone waited
+// for, in session, or a job in a worker's hands. A job whose lease ran out is simply due again, so a crashed
+// worker needs no rescue pass. Served by job_knock_due_idx and job_occupied_idx.
 constexpr Query kClaimDueKnocks{"job_claim_due_knocks", R"sql(
   WITH limited AS MATERIALIZED (
     SELECT id, max_sessions FROM location WHERE max_sessions > 0 FOR NO KEY UPDATE SKIP LOCKED),
@@ -59,8 +60,8 @@ constexpr Query kClaimDueProbes{"job_claim_due_probes", R"sql(
     RETURNING job.*)
   SELECT )sql" JOB_COLUMNS R"sql( FROM claimed j JOIN device v ON v.id = j.device_id)sql"};
 
-// The device row is the gate: two workers with jobs of one phone meet at its lock, and the second finds the gap
-// taken. Devices are locked in id order, so that two batches cannot deadlock.
+// The device row is the gate: two workers with jobs of one phone meet at its lock, and the second finds the
+// gap taken. Devices are locked in id order, so that two batches cannot deadlock.
 constexpr Query kArmKnocks{"job_arm_knocks", R"sql(
   WITH orders AS (
     SELECT job_id, attempt, device_id, certificate_id
@@ -88,7 +89,7 @@ constexpr Query kRelease{"job_release", R"sql(
   UPDATE job
      SET state = r.state, reason = r.reason, reason_text = r.reason_text, worker = NULL, lease_expires_at = NULL,
          failures = failures + r.add_failures,
-         unanswered = CASE r.unanswered WHEN 0 THEN unanswered WHEN 1 THEN unanswered + 1 ELSE 0 END,
+         unanswered = CASE r.unanswered WHEN 0 THEN job.unanswered WHEN 1 THEN job.unanswered + 1 ELSE 0 END,
          run_at = now() + make_interval(secs => r.delay),
          finished_at = CASE WHEN r.state IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'superseded', 'halted')
                             THEN now() END
@@ -131,7 +132,8 @@ constexpr Query kSetCertificate{"job_set_certificate", R"sql(
   UPDATE job SET certificate_id = $3 WHERE id = $1 AND attempt = $2 AND finished_at IS NULL)sql"};
 constexpr Query kExtendKnock{"device_extend_knock", R"sql(
   UPDATE device SET knock_expires_at = now() + make_interval(secs => $2::float8) WHERE id = $1)sql"};
-constexpr Query kForgetKnock{"device_forget_knock", "UPDATE device SET knock_expires_at = NULL WHERE id = $1"};
+constexpr Query kForgetKnock{"device_forget_knock",
+                             "UPDATE device SET knock_expires_at = NULL WHERE id = $1"};
 constexpr Query kHasten{"job_hasten", R"sql(
   UPDATE job SET run_at = now(), unanswered = 0
    WHERE device_id = $1 AND finished_at IS NULL AND state IN ('scheduled', 'deferred') AND run_at > now()
@@ -148,37 +150,39 @@ constexpr Query kTimeOut{"job_time_out", R"sql(
    WHERE id IN (SELECT id FROM job WHERE finished_at IS NULL AND deadline <= now() ORDER BY deadline LIMIT $1
                    FOR NO KEY UPDATE SKIP LOCKED))sql"};
 
-constexpr Query kGet{"job_get", "SELECT " JOB_COLUMNS " FROM job j JOIN device v ON v.id = j.device_id WHERE j.id = $1"};
+constexpr Query kGet{"job_get",
+                     "SELECT " JOB_COLUMNS " FROM job j JOIN device v ON v.id = j.device_id WHERE j.id = $1"};
 #define JOB_FILTER                                                                                          \
-  " AND j.id < $1 AND (cardinality($5::text[]) = 0 OR j.state = ANY($5::text[])) AND ($6 = '' OR j.reason = $6)" \
+  " AND j.id < $1 AND (cardinality($5::text[]) = 0 OR j.state = ANY($5::text[])) AND ($6 = '' OR j.reason " \
+  "= $6)"                                                                                                   \
   " AND ($3::bigint IS NULL OR j.deployment_id = $3) AND ($4::bigint IS NULL OR j.device_id = $4)"          \
   " ORDER BY j.id DESC LIMIT $2"
-constexpr Query kList{"job_list",
-                      "SELECT " JOB_COLUMNS " FROM job j JOIN device v ON v.id = j.device_id WHERE true" JOB_FILTER};
-constexpr Query kListByDeployment{"job_list_by_deployment",
-                                  "SELECT " JOB_COLUMNS " FROM job j JOIN device v ON v.id = j.device_id"
-                                  " WHERE j.deployment_id = $3::bigint" JOB_FILTER};
-constexpr Query kListByDevice{"job_list_by_device",
-                              "SELECT " JOB_COLUMNS " FROM job j JOIN device v ON v.id = j.device_id"
-                              " WHERE j.device_id = $4::bigint" JOB_FILTER};
+constexpr Query kList{"job_list", "SELECT " JOB_COLUMNS
+                                  " FROM job j JOIN device v ON v.id = j.device_id WHERE true" JOB_FILTER};
+constexpr Query kListByDeployment{"job_list_by_deployment", "SELECT " JOB_COLUMNS
+                                                            " FROM job j JOIN device v ON v.id = j.device_id"
+                                                            " WHERE j.deployment_id = $3::bigint" JOB_FILTER};
+constexpr Query kListByDevice{"job_list_by_device", "SELECT " JOB_COLUMNS
+                                                    " FROM job j JOIN device v ON v.id = j.device_id"
+                                                    " WHERE j.device_id = $4::bigint" JOB_FILTER};
 constexpr Query kEvents{"job_events", R"sql(
   SELECT e.id, e.xact::text, e.job_id, '', to_usec(e.at), e.from_state, e.to_state, e.reason, e.reason_text, e.attempt
     FROM job_event e WHERE e.job_id = $1 ORDER BY e.id)sql"};
 
-#define CANCEL_SET                                                                                          \
-  "UPDATE job SET state = 'cancelled', reason = 'CANCELLED_BY_OPERATOR', reason_text = $2, "               \
-  "attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now() "                    \
+#define CANCEL_SET                                                                           \
+  "UPDATE job SET state = 'cancelled', reason = 'CANCELLED_BY_OPERATOR', reason_text = $2, " \
+  "attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now() "      \
   "WHERE finished_at IS NULL AND "
 constexpr Query kCancel{"job_cancel", CANCEL_SET "id = $1"};
 constexpr Query kCancelOfDeployment{"job_cancel_of_deployment", CANCEL_SET "deployment_id = $1"};
 constexpr Query kCancelOfDevice{"job_cancel_of_device", CANCEL_SET "device_id = $1"};
 
-#define RETRY_SET                                                                                           \
-  "UPDATE job SET state = 'scheduled', reason = 'RETRIED_BY_OPERATOR', reason_text = '', "                 \
-  "attempt = attempt + 1, failures = 0, unanswered = 0, run_at = now(), finished_at = NULL, "              \
-  "deadline = now() + d.job_deadline FROM deployment d WHERE d.id = job.deployment_id "                    \
-  "AND job.state IN ('failed', 'timed_out', 'cancelled') "                                                 \
-  "AND NOT EXISTS (SELECT 1 FROM job other WHERE other.device_id = job.device_id "                         \
+#define RETRY_SET                                                                             \
+  "UPDATE job SET state = 'scheduled', reason = 'RETRIED_BY_OPERATOR', reason_text = '', "    \
+  "attempt = attempt + 1, failures = 0, unanswered = 0, run_at = now(), finished_at = NULL, " \
+  "deadline = now() + d.job_deadline FROM deployment d WHERE d.id = job.deployment_id "       \
+  "AND job.state IN ('failed', 'timed_out', 'cancelled') "                                    \
+  "AND NOT EXISTS (SELECT 1 FROM job other WHERE other.device_id = job.device_id "            \
   "AND other.slot = job.slot AND other.finished_at IS NULL) AND "
 constexpr Query kRetry{"job_retry", RETRY_SET "job.id = $1"};
 constexpr Query kRetryFailed{"job_retry_failed",
@@ -224,9 +228,10 @@ std::vector<JobRecord> ToJobs(const pqxx::result& rows) {
 }
 
 JobEventRecord ToEvent(const pqxx::row& row) {
-  return {row[0].as<std::int64_t>(), row[1].as<std::string>(),  row[2].as<std::int64_t>(), row[3].as<std::string>(),
-          ToTime(row[4]),            row[5].as<std::string>(""), row[6].as<std::string>(),  row[7].as<std::string>(),
-          row[8].as<std::string>(),  row[9].as<int>()};
+  return {row[0].as<std::int64_t>(), row[1].as<std::string>(), row[2].as<std::int64_t>(),
+          row[3].as<std::string>(),  ToTime(row[4]),           row[5].as<std::string>(""),
+          row[6].as<std::string>(),  row[7].as<std::string>(), row[8].as<std::string>(),
+          row[9].as<int>()};
 }
 
 std::vector<std::int64_t> ToIds(const pqxx::result& rows) {
@@ -236,7 +241,9 @@ std::vector<std::int64_t> ToIds(const pqxx::result& rows) {
   return ids;
 }
 
-double Seconds(absl::Duration duration) { return absl::ToDoubleSeconds(duration); }
+double Seconds(absl::Duration duration) {
+  return absl::ToDoubleSeconds(duration);
+}
 
 }  // namespace
 
@@ -279,13 +286,14 @@ absl::StatusOr<std::vector<std::int64_t>> ReleaseJobs(Tx& tx, const std::vector<
     failures.push_back(release.add_failures);
     unanswered.push_back(static_cast<int>(release.unanswered));
   }
-  ASSIGN_OR_RETURN(pqxx::result rows,
-                   tx.Execute(kRelease, jobs, attempts, states, reasons, texts, delays, failures, unanswered));
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kRelease, jobs, attempts, states, reasons, texts, delays,
+                                                 failures, unanswered));
   return ToIds(rows);
 }
 
-absl::Status KnockFailed(Tx& tx, const std::vector<JobFence>& fences, const std::vector<absl::Duration>& delays,
-                         const std::vector<std::string>& texts, absl::Duration min_interval) {
+absl::Status KnockFailed(Tx& tx, const std::vector<JobFence>& fences,
+                         const std::vector<absl::Duration>& delays, const std::vector<std::string>& texts,
+                         absl::Duration min_interval) {
   std::vector<std::int64_t> jobs, attempts;
   std::vector<std::string> seconds;
   for (std::size_t i = 0; i < fences.size(); ++i) {
@@ -308,7 +316,8 @@ absl::StatusOr<JobFence> BindJobToSession(Tx& tx, std::int64_t job_id, absl::Dur
   return JobFence{job_id, rows[0][0].as<int>()};
 }
 
-absl::StatusOr<std::optional<JobRecord>> RefreshSessionJob(Tx& tx, const JobFence& fence, absl::Duration lifetime) {
+absl::StatusOr<std::optional<JobRecord>> RefreshSessionJob(Tx& tx, const JobFence& fence,
+                                                           absl::Duration lifetime) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLockSessionJob, fence.job_id, fence.attempt));
   if (rows.empty()) return std::optional<JobRecord>();
   RETURN_IF_ERROR(tx.Execute(kMoveRunAt, fence.job_id, Seconds(lifetime)).status());
@@ -327,7 +336,9 @@ absl::Status ExtendKnock(Tx& tx, std::int64_t device_id, absl::Duration lifetime
   return tx.Execute(kExtendKnock, device_id, Seconds(lifetime)).status();
 }
 
-absl::Status ForgetKnock(Tx& tx, std::int64_t device_id) { return tx.Execute(kForgetKnock, device_id).status(); }
+absl::Status ForgetKnock(Tx& tx, std::int64_t device_id) {
+  return tx.Execute(kForgetKnock, device_id).status();
+}
 
 absl::StatusOr<std::int64_t> HastenJobs(Tx& tx, std::int64_t device_id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kHasten, device_id));
@@ -350,7 +361,8 @@ absl::StatusOr<JobRecord> GetJob(Tx& tx, std::int64_t id) {
   return ToJob(rows[0]);
 }
 
-absl::StatusOr<std::vector<JobRecord>> ListJobs(Tx& tx, const JobFilter& filter, std::int64_t before, int limit) {
+absl::StatusOr<std::vector<JobRecord>> ListJobs(Tx& tx, const JobFilter& filter, std::int64_t before,
+                                                int limit) {
   const Query& query = filter.device_id ? kListByDevice : filter.deployment_id ? kListByDeployment : kList;
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, before, limit, filter.deployment_id, filter.device_id,
                                                  filter.states, filter.reason));
@@ -369,7 +381,8 @@ absl::StatusOr<bool> CancelJob(Tx& tx, std::int64_t id, const std::string& text)
   return rows.affected_rows() > 0;
 }
 
-absl::StatusOr<std::int64_t> CancelJobsOfDeployment(Tx& tx, std::int64_t deployment_id, const std::string& text) {
+absl::StatusOr<std::int64_t> CancelJobsOfDeployment(Tx& tx, std::int64_t deployment_id,
+                                                    const std::string& text) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kCancelOfDeployment, deployment_id, text));
   return static_cast<std::int64_t>(rows.affected_rows());
 }
@@ -405,7 +418,8 @@ absl::StatusOr<JobEventPage> ReadJobEvents(Tx& tx, std::optional<std::int64_t> d
   }
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kReadEvents, parts[0], id, deployment_id, limit));
   for (const auto& row : rows) page.events.push_back(ToEvent(row));
-  page.cursor = page.events.empty() ? cursor : absl::StrCat(page.events.back().xact, ":", page.events.back().id);
+  page.cursor =
+      page.events.empty() ? cursor : absl::StrCat(page.events.back().xact, ":", page.events.back().id);
   return page;
 }
 

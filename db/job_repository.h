@@ -1,5 +1,5 @@
-// The job queue: claims with leases and fences, transitions, job control. Every statement that ends a holder's
-// work compares (id, attempt); every state change is recorded in job_event by the database itself.
+// The job queue: claims with leases and fences, transitions, job control. Every statement that ends a
+// holder's work compares (id, attempt); every state change is recorded in job_event by the database itself.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 namespace phonepki::db {
 
 struct ClaimParams {
-  std::string worker;        // names the process and thread, for people
+  std::string worker;  // names the process and thread, for people
   int limit = 50;
   absl::Duration lease = absl::Minutes(1);
   std::int64_t after_location = 0;  // claims start behind this location and go round
@@ -36,8 +36,8 @@ struct JobRelease {
   enum class Unanswered { kKeep, kRaise, kReset } unanswered = Unanswered::kKeep;
 };
 
-// Jobs of phones to be knocked at whose time has come: scheduled, deferred, waiting in vain, or in a session that
-// broke off. Fair over locations, within their max_sessions; others skip what is locked.
+// Jobs of phones to be knocked at whose time has come: scheduled, deferred, waiting in vain, or in a session
+// that broke off. Fair over locations, within their max_sessions; others skip what is locked.
 absl::StatusOr<std::vector<JobRecord>> ClaimDueKnocks(Tx& tx, const ClaimParams& params);
 // Jobs whose phone is to be probed.
 absl::StatusOr<std::vector<JobRecord>> ClaimDueProbes(Tx& tx, const ClaimParams& params);
@@ -47,23 +47,26 @@ struct KnockOrder {
   std::int64_t device_id = 0;
   std::int64_t certificate_id = 0;
 };
-// The moment before a knock: the device's contact gap is taken and the job waits for the call. Returns the jobs
-// that may really be knocked; the others are still held (gap not over, or fence lost).
+// The moment before a knock: the device's contact gap is taken and the job waits for the call. Returns the
+// jobs that may really be knocked; the others are still held (gap not over, or fence lost).
 absl::StatusOr<std::vector<std::int64_t>> ArmKnocks(Tx& tx, const std::vector<KnockOrder>& orders,
                                                     absl::Duration lifetime, absl::Duration contact_gap);
-// Lets held jobs go. Final states set finished_at. Jobs whose fence is lost are left alone. Returns the ids changed.
+// Lets held jobs go. Final states set finished_at. Jobs whose fence is lost are left alone. Returns the ids
+// changed.
 absl::StatusOr<std::vector<std::int64_t>> ReleaseJobs(Tx& tx, const std::vector<JobRelease>& releases);
-// A knock that reached nobody: the job is deferred as offline when it still waits for that very knock, and the
-// device may be knocked at again after `min_interval`. delays[i] belongs to fences[i].
-absl::Status KnockFailed(Tx& tx, const std::vector<JobFence>& fences, const std::vector<absl::Duration>& delays,
-                         const std::vector<std::string>& texts, absl::Duration min_interval);
+// A knock that reached nobody: the job is deferred as offline when it still waits for that very knock, and
+// the device may be knocked at again after `min_interval`. delays[i] belongs to fences[i].
+absl::Status KnockFailed(Tx& tx, const std::vector<JobFence>& fences,
+                         const std::vector<absl::Duration>& delays, const std::vector<std::string>& texts,
+                         absl::Duration min_interval);
 
 // The job to serve in a session of this device: unfinished, not being verified, not held by a worker. Locked.
 absl::StatusOr<std::optional<JobRecord>> FindJobForSession(Tx& tx, std::int64_t device_id);
 // Takes the job up for a session; the new attempt is the fence of the session.
 absl::StatusOr<JobFence> BindJobToSession(Tx& tx, std::int64_t job_id, absl::Duration lifetime);
 // Still held at that attempt? Locks the row. Moves its run_at (the session's expiry) on.
-absl::StatusOr<std::optional<JobRecord>> RefreshSessionJob(Tx& tx, const JobFence& fence, absl::Duration lifetime);
+absl::StatusOr<std::optional<JobRecord>> RefreshSessionJob(Tx& tx, const JobFence& fence,
+                                                           absl::Duration lifetime);
 absl::Status SetJobReason(Tx& tx, const JobFence& fence, const std::string& reason, const std::string& text);
 absl::Status SetJobCertificate(Tx& tx, const JobFence& fence, std::int64_t certificate_id);
 // A busy phone will call by itself: the session it opens until then counts as caused by us.
@@ -85,14 +88,16 @@ struct JobFilter {
   std::string reason;
 };
 absl::StatusOr<JobRecord> GetJob(Tx& tx, std::int64_t id);  // kNotFound
-absl::StatusOr<std::vector<JobRecord>> ListJobs(Tx& tx, const JobFilter& filter, std::int64_t before, int limit);
+absl::StatusOr<std::vector<JobRecord>> ListJobs(Tx& tx, const JobFilter& filter, std::int64_t before,
+                                                int limit);
 absl::StatusOr<std::vector<JobEventRecord>> ListJobEvents(Tx& tx, std::int64_t job_id);
 // False when the job is final already.
 absl::StatusOr<bool> CancelJob(Tx& tx, std::int64_t id, const std::string& text);
-absl::StatusOr<std::int64_t> CancelJobsOfDeployment(Tx& tx, std::int64_t deployment_id, const std::string& text);
+absl::StatusOr<std::int64_t> CancelJobsOfDeployment(Tx& tx, std::int64_t deployment_id,
+                                                    const std::string& text);
 absl::StatusOr<std::int64_t> CancelJobsOfDevice(Tx& tx, std::int64_t device_id, const std::string& text);
-// Failed, timed-out and cancelled jobs go back to scheduled with a fresh deadline, unless the phone has another
-// unfinished job for the slot by now.
+// Failed, timed-out and cancelled jobs go back to scheduled with a fresh deadline, unless the phone has
+// another unfinished job for the slot by now.
 absl::StatusOr<bool> RetryJob(Tx& tx, std::int64_t id);
 absl::StatusOr<std::int64_t> RetryFailedJobs(Tx& tx, std::int64_t deployment_id);
 

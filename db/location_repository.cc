@@ -10,7 +10,8 @@ namespace {
 constexpr Query kLockShared{"placement_lock_shared", "SELECT pg_advisory_xact_lock_shared(716001)"};
 constexpr Query kLockExclusive{"placement_lock_exclusive", "SELECT pg_advisory_xact_lock(716001)"};
 constexpr Query kRevision{"location_revision_get", "SELECT revision FROM location_revision"};
-constexpr Query kBumpRevision{"location_revision_bump", "UPDATE location_revision SET revision = revision + 1"};
+constexpr Query kBumpRevision{"location_revision_bump",
+                              "UPDATE location_revision SET revision = revision + 1"};
 
 constexpr Query kLoadAll{"location_load_all", R"sql(
   SELECT id, display_name, description, priority, is_default, max_sessions FROM location ORDER BY id)sql"};
@@ -69,15 +70,21 @@ void AttachRules(const pqxx::result& rules, std::vector<LocationRecord>& locatio
 
 }  // namespace
 
-absl::Status LockPlacementShared(Tx& tx) { return tx.Execute(kLockShared).status(); }
-absl::Status LockPlacementExclusive(Tx& tx) { return tx.Execute(kLockExclusive).status(); }
+absl::Status LockPlacementShared(Tx& tx) {
+  return tx.Execute(kLockShared).status();
+}
+absl::Status LockPlacementExclusive(Tx& tx) {
+  return tx.Execute(kLockExclusive).status();
+}
 
 absl::StatusOr<std::int64_t> GetLocationRevision(Tx& tx) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kRevision));
   return rows.at(0)[0].as<std::int64_t>();
 }
 
-absl::Status BumpLocationRevision(Tx& tx) { return tx.Execute(kBumpRevision).status(); }
+absl::Status BumpLocationRevision(Tx& tx) {
+  return tx.Execute(kBumpRevision).status();
+}
 
 absl::StatusOr<std::vector<LocationRecord>> LoadLocations(Tx& tx) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLoadAll));
@@ -144,7 +151,9 @@ absl::Status ReplaceLocationRules(Tx& tx, std::int64_t id, const std::vector<Loc
   return tx.Execute(kInsertRules, id, kinds, values).status();
 }
 
-absl::Status DeleteLocation(Tx& tx, std::int64_t id) { return tx.Execute(kDelete, id).status(); }
+absl::Status DeleteLocation(Tx& tx, std::int64_t id) {
+  return tx.Execute(kDelete, id).status();
+}
 
 absl::StatusOr<std::vector<PlacementRecord>> ListPlacements(Tx& tx, std::int64_t after_id, int limit) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kListPlacements, after_id, limit));

@@ -14,7 +14,7 @@
 namespace phonepki::db {
 
 struct LocationRuleRecord {
-  std::string kind;   // cidr, e164_prefix, device_type, device
+  std::string kind;  // cidr, e164_prefix, device_type, device
   std::string value;
 };
 
@@ -65,6 +65,7 @@ absl::Status DeleteLocation(Tx& tx, std::int64_t id);
 // Devices after `after_id` in id order, for placing a whole fleet in bounded steps.
 absl::StatusOr<std::vector<PlacementRecord>> ListPlacements(Tx& tx, std::int64_t after_id, int limit);
 // Moves devices[i] to locations[i].
-absl::Status MoveDevices(Tx& tx, const std::vector<std::int64_t>& devices, const std::vector<std::int64_t>& locations);
+absl::Status MoveDevices(Tx& tx, const std::vector<std::int64_t>& devices,
+                         const std::vector<std::int64_t>& locations);
 
 }  // namespace phonepki::db

@@ -60,10 +60,10 @@ absl::Status CheckSchema(Database& database) {
   return database.InTransaction("schema_check", [&](Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(int version, Version(tx));
     if (version < known) {
-      return base::WithReason(
-          absl::FailedPreconditionError(absl::StrCat("the database schema is at version ", version,
-                                                     ", this server needs ", known, ": run `phonepkid migrate`")),
-          "SCHEMA_TOO_OLD");
+      return base::WithReason(absl::FailedPreconditionError(absl::StrCat("the database schema is at version ",
+                                                                         version, ", this server needs ",
+                                                                         known, ": run `phonepkid migrate`")),
+                              "SCHEMA_TOO_OLD");
     }
     if (version == known) return absl::OkStatus();
     ASSIGN_OR_RETURN(pqxx::result breaking, tx.Execute(kBreaking, known));

@@ -4,27 +4,31 @@
 
 #include "base/status_macros.h"
 
-#define CONNECTOR_COLUMNS                                                                                    \
-  "c.id, c.display_name, c.description, c.enabled, c.plugin_id, coalesce(p.display_name, ''), "             \
+#define CONNECTOR_COLUMNS                                                                       \
+  "c.id, c.display_name, c.description, c.enabled, c.plugin_id, coalesce(p.display_name, ''), " \
   "c.issuing_ca_id, coalesce(a.display_name, ''), c.trust_anchor, to_usec(c.created_at)"
-#define CONNECTOR_TABLES                                                                                     \
-  " FROM connector c LEFT JOIN plugin p ON p.id = c.plugin_id LEFT JOIN internal_ca a ON a.id = c.issuing_ca_id "
+#define CONNECTOR_TABLES                                                                          \
+  " FROM connector c LEFT JOIN plugin p ON p.id = c.plugin_id LEFT JOIN internal_ca a ON a.id = " \
+  "c.issuing_ca_id "
 
 namespace phonepki::db {
 namespace {
 
 constexpr Query kInsertPlugin{"plugin_insert",
                               "INSERT INTO plugin (display_name, description) VALUES ($1, $2) RETURNING id"};
-constexpr Query kGetPlugin{"plugin_get",
-                           "SELECT id, display_name, description, enabled, to_usec(created_at) FROM plugin WHERE id = $1"};
+constexpr Query kGetPlugin{
+    "plugin_get",
+    "SELECT id, display_name, description, enabled, to_usec(created_at) FROM plugin WHERE id = $1"};
 constexpr Query kLockPlugin{"plugin_lock", R"sql(
   SELECT id, display_name, description, enabled, to_usec(created_at) FROM plugin WHERE id = $1 FOR UPDATE)sql"};
 constexpr Query kFindPlugin{"plugin_find_by_name", "SELECT id FROM plugin WHERE display_name = $1"};
 constexpr Query kListPlugins{"plugin_list", "SELECT id FROM plugin WHERE id > $1 ORDER BY id LIMIT $2"};
-constexpr Query kUpdatePlugin{"plugin_update", "UPDATE plugin SET display_name = $2, description = $3 WHERE id = $1"};
+constexpr Query kUpdatePlugin{"plugin_update",
+                              "UPDATE plugin SET display_name = $2, description = $3 WHERE id = $1"};
 constexpr Query kProperties{"plugin_properties",
                             "SELECT name, value FROM plugin_property WHERE plugin_id = $1 ORDER BY name"};
-constexpr Query kDeleteProperties{"plugin_properties_delete", "DELETE FROM plugin_property WHERE plugin_id = $1"};
+constexpr Query kDeleteProperties{"plugin_properties_delete",
+                                  "DELETE FROM plugin_property WHERE plugin_id = $1"};
 constexpr Query kInsertProperties{"plugin_properties_insert", R"sql(
   INSERT INTO plugin_property (plugin_id, name, value)
   SELECT $1, name, value FROM unnest($2::text[], $3::text[]) AS p (name, value))sql"};
@@ -47,13 +51,15 @@ constexpr Query kAddEnabled{"plugin_issuing_ca_add", R"sql(
 constexpr Query kConnectorsOfPlugin{"plugin_connectors", R"sql(
   SELECT display_name FROM connector WHERE plugin_id = $1 AND (enabled OR NOT $2) ORDER BY display_name)sql"};
 
-constexpr Query kInsertConnector{"connector_insert",
-                                 "INSERT INTO connector (display_name, description) VALUES ($1, $2) RETURNING id"};
-constexpr Query kGetConnector{"connector_get", "SELECT " CONNECTOR_COLUMNS CONNECTOR_TABLES "WHERE c.id = $1"};
-constexpr Query kLockConnector{"connector_lock",
-                               "SELECT " CONNECTOR_COLUMNS CONNECTOR_TABLES "WHERE c.id = $1 FOR UPDATE OF c"};
+constexpr Query kInsertConnector{
+    "connector_insert", "INSERT INTO connector (display_name, description) VALUES ($1, $2) RETURNING id"};
+constexpr Query kGetConnector{"connector_get",
+                              "SELECT " CONNECTOR_COLUMNS CONNECTOR_TABLES "WHERE c.id = $1"};
+constexpr Query kLockConnector{
+    "connector_lock", "SELECT " CONNECTOR_COLUMNS CONNECTOR_TABLES "WHERE c.id = $1 FOR UPDATE OF c"};
 constexpr Query kFindConnector{"connector_find_by_name", "SELECT id FROM connector WHERE display_name = $1"};
-constexpr Query kListConnectors{"connector_list", "SELECT id FROM connector WHERE id > $1 ORDER BY id LIMIT $2"};
+constexpr Query kListConnectors{"connector_list",
+                                "SELECT id FROM connector WHERE id > $1 ORDER BY id LIMIT $2"};
 constexpr Query kUpdateConnector{"connector_update", R"sql(
   UPDATE connector
      SET display_name = $2, description = $3, enabled = $4, plugin_id = $5, issuing_ca_id = $6,
@@ -91,7 +97,8 @@ absl::Status StoreProperties(Tx& tx, const Query& clear, const Query& insert, st
   return tx.Execute(insert, id, names, values).status();
 }
 
-absl::StatusOr<std::int64_t> FindByName(Tx& tx, const Query& query, const char* kind, const std::string& name) {
+absl::StatusOr<std::int64_t> FindByName(Tx& tx, const Query& query, const char* kind,
+                                        const std::string& name) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, name));
   if (rows.empty()) return absl::NotFoundError(absl::StrCat("no ", kind, " is named \"", name, "\""));
   return rows[0][0].as<std::int64_t>();
@@ -142,13 +149,18 @@ absl::StatusOr<ConnectorRecord> OneConnector(Tx& tx, const Query& query, std::in
 
 }  // namespace
 
-absl::StatusOr<std::int64_t> InsertPlugin(Tx& tx, const std::string& display_name, const std::string& description) {
+absl::StatusOr<std::int64_t> InsertPlugin(Tx& tx, const std::string& display_name,
+                                          const std::string& description) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kInsertPlugin, display_name, description));
   return rows.at(0)[0].as<std::int64_t>();
 }
 
-absl::StatusOr<PluginRecord> GetPlugin(Tx& tx, std::int64_t id) { return OnePlugin(tx, kGetPlugin, id); }
-absl::StatusOr<PluginRecord> LockPlugin(Tx& tx, std::int64_t id) { return OnePlugin(tx, kLockPlugin, id); }
+absl::StatusOr<PluginRecord> GetPlugin(Tx& tx, std::int64_t id) {
+  return OnePlugin(tx, kGetPlugin, id);
+}
+absl::StatusOr<PluginRecord> LockPlugin(Tx& tx, std::int64_t id) {
+  return OnePlugin(tx, kLockPlugin, id);
+}
 
 absl::StatusOr<std::int64_t> FindPluginByDisplayName(Tx& tx, const std::string& display_name) {
   return FindByName(tx, kFindPlugin, "plug-in configuration", display_name);
@@ -164,7 +176,8 @@ absl::StatusOr<std::vector<PluginRecord>> ListPlugins(Tx& tx, std::int64_t after
   return plugins;
 }
 
-absl::Status UpdatePlugin(Tx& tx, std::int64_t id, const std::string& display_name, const std::string& description) {
+absl::Status UpdatePlugin(Tx& tx, std::int64_t id, const std::string& display_name,
+                          const std::string& description) {
   return tx.Execute(kUpdatePlugin, id, display_name, description).status();
 }
 
@@ -176,7 +189,9 @@ absl::Status SetPluginEnabled(Tx& tx, std::int64_t id, bool enabled) {
   return tx.Execute(kSetPluginEnabled, id, enabled).status();
 }
 
-absl::Status DeletePlugin(Tx& tx, std::int64_t id) { return tx.Execute(kDeletePlugin, id).status(); }
+absl::Status DeletePlugin(Tx& tx, std::int64_t id) {
+  return tx.Execute(kDeletePlugin, id).status();
+}
 
 absl::StatusOr<std::vector<std::string>> SynchronizePlugin(Tx& tx, std::int64_t id) {
   RETURN_IF_ERROR(tx.Execute(kDropUnused, id).status());
@@ -190,11 +205,14 @@ absl::StatusOr<std::vector<std::string>> ListConnectorsOfPlugin(Tx& tx, std::int
 }
 
 absl::StatusOr<std::int64_t> InsertConnector(Tx& tx, const ConnectorRecord& connector) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kInsertConnector, connector.display_name, connector.description));
+  ASSIGN_OR_RETURN(pqxx::result rows,
+                   tx.Execute(kInsertConnector, connector.display_name, connector.description));
   return rows.at(0)[0].as<std::int64_t>();
 }
 
-absl::StatusOr<ConnectorRecord> GetConnector(Tx& tx, std::int64_t id) { return OneConnector(tx, kGetConnector, id); }
+absl::StatusOr<ConnectorRecord> GetConnector(Tx& tx, std::int64_t id) {
+  return OneConnector(tx, kGetConnector, id);
+}
 absl::StatusOr<ConnectorRecord> LockConnector(Tx& tx, std::int64_t id) {
   return OneConnector(tx, kLockConnector, id);
 }
@@ -215,11 +233,13 @@ absl::StatusOr<std::vector<ConnectorRecord>> ListConnectors(Tx& tx, std::int64_t
 
 absl::Status UpdateConnector(Tx& tx, const ConnectorRecord& c) {
   if (c.trust_anchor.empty()) {
-    return tx.Execute(kClearAnchor, c.id, c.display_name, c.description, c.enabled, c.plugin_id, c.issuing_ca_id)
+    return tx
+        .Execute(kClearAnchor, c.id, c.display_name, c.description, c.enabled, c.plugin_id, c.issuing_ca_id)
         .status();
   }
-  return tx.Execute(kUpdateConnector, c.id, c.display_name, c.description, c.enabled, c.plugin_id, c.issuing_ca_id,
-                    c.trust_anchor)
+  return tx
+      .Execute(kUpdateConnector, c.id, c.display_name, c.description, c.enabled, c.plugin_id, c.issuing_ca_id,
+               c.trust_anchor)
       .status();
 }
 
@@ -227,6 +247,8 @@ absl::Status ReplaceRequestParameters(Tx& tx, std::int64_t id, const Properties&
   return StoreProperties(tx, kDeleteParameters, kInsertParameters, id, parameters);
 }
 
-absl::Status DeleteConnector(Tx& tx, std::int64_t id) { return tx.Execute(kDeleteConnector, id).status(); }
+absl::Status DeleteConnector(Tx& tx, std::int64_t id) {
+  return tx.Execute(kDeleteConnector, id).status();
+}
 
 }  // namespace phonepki::db

@@ -44,22 +44,24 @@ struct ConnectorRecord {
   std::string plugin_display_name;
   std::optional<std::int64_t> issuing_ca_id;
   std::string issuing_ca_display_name;
-  base::Bytes trust_anchor;          // empty until imported
+  base::Bytes trust_anchor;  // empty until imported
   absl::Time created_at;
   Properties request_parameters;
 };
 
-absl::StatusOr<std::int64_t> InsertPlugin(Tx& tx, const std::string& display_name, const std::string& description);
+absl::StatusOr<std::int64_t> InsertPlugin(Tx& tx, const std::string& display_name,
+                                          const std::string& description);
 absl::StatusOr<PluginRecord> GetPlugin(Tx& tx, std::int64_t id);  // kNotFound
 absl::StatusOr<PluginRecord> LockPlugin(Tx& tx, std::int64_t id);
 absl::StatusOr<std::int64_t> FindPluginByDisplayName(Tx& tx, const std::string& display_name);
 absl::StatusOr<std::vector<PluginRecord>> ListPlugins(Tx& tx, std::int64_t after, int limit);
-absl::Status UpdatePlugin(Tx& tx, std::int64_t id, const std::string& display_name, const std::string& description);
+absl::Status UpdatePlugin(Tx& tx, std::int64_t id, const std::string& display_name,
+                          const std::string& description);
 absl::Status ReplacePluginProperties(Tx& tx, std::int64_t id, const Properties& properties);
 absl::Status SetPluginEnabled(Tx& tx, std::int64_t id, bool enabled);
 absl::Status DeletePlugin(Tx& tx, std::int64_t id);
-// Takes over all enabled internal CAs; those gone or disabled stay listed only while a connector of this plug-in
-// names them. Returns the display names newly added.
+// Takes over all enabled internal CAs; those gone or disabled stay listed only while a connector of this
+// plug-in names them. Returns the display names newly added.
 absl::StatusOr<std::vector<std::string>> SynchronizePlugin(Tx& tx, std::int64_t id);
 // "enabled_only": connectors that would stop issuing.
 absl::StatusOr<std::vector<std::string>> ListConnectorsOfPlugin(Tx& tx, std::int64_t id, bool enabled_only);

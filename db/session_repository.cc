@@ -52,16 +52,19 @@ absl::Status OpenSession(Tx& tx, const base::Bytes& cookie_hash, const SessionRe
     attempt = session.job->attempt;
   }
   return tx
-      .Execute(kOpen, cookie_hash, session.device_id, session.door, session.remote_address, reason, session.step,
-               job_id, attempt, absl::ToDoubleSeconds(lifetime))
+      .Execute(kOpen, cookie_hash, session.device_id, session.door, session.remote_address, reason,
+               session.step, job_id, attempt, absl::ToDoubleSeconds(lifetime))
       .status();
 }
 
 absl::Status AdvanceSession(Tx& tx, const SessionRecord& session, absl::Duration lifetime) {
-  return tx.Execute(kAdvance, session.id, session.step, session.fragments, absl::ToDoubleSeconds(lifetime)).status();
+  return tx.Execute(kAdvance, session.id, session.step, session.fragments, absl::ToDoubleSeconds(lifetime))
+      .status();
 }
 
-absl::Status CloseSession(Tx& tx, std::int64_t session_id) { return tx.Execute(kClose, session_id).status(); }
+absl::Status CloseSession(Tx& tx, std::int64_t session_id) {
+  return tx.Execute(kClose, session_id).status();
+}
 
 absl::Status CloseSessionsOfDevice(Tx& tx, std::int64_t device_id) {
   return tx.Execute(kCloseOfDevice, device_id).status();

@@ -1,5 +1,5 @@
-// Phone sessions. A session is not a connection: it lives here, found by the digest of its cookie, so that any
-// replica can go on with it after a restart or on another connection (design.md 5).
+// Phone sessions. A session is not a connection: it lives here, found by the digest of its cookie, so that
+// any replica can go on with it after a restart or on another connection (design.md 5).
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,15 @@
 namespace phonepki::db {
 
 namespace session_step {
-inline constexpr char kInventory[] = "inventory";   // ReadAllItems sent, its fragments arrive
-inline constexpr char kWrite[] = "write";           // WriteItems sent
-inline constexpr char kReadBack[] = "read_back";    // ReadItems of the -info item sent
+inline constexpr char kInventory[] = "inventory";  // ReadAllItems sent, its fragments arrive
+inline constexpr char kWrite[] = "write";          // WriteItems sent
+inline constexpr char kReadBack[] = "read_back";   // ReadItems of the -info item sent
 }  // namespace session_step
 
 struct SessionRecord {
   std::int64_t id = 0;
   std::int64_t device_id = 0;
-  std::string door;             // default, secure
+  std::string door;  // default, secure
   std::string remote_address;
   std::string step;
   int fragments = 0;

@@ -22,7 +22,9 @@ namespace v1 = deployment::v1;
 
 constexpr absl::Duration kWatchInterval = absl::Milliseconds(500);
 
-std::string Name(std::int64_t id) { return absl::StrCat("deployments/", id); }
+std::string Name(std::int64_t id) {
+  return absl::StrCat("deployments/", id);
+}
 
 v1::Deployment::State StateOf(const db::DeploymentRecord& deployment) {
   if (deployment.superseded) return v1::Deployment::SUPERSEDED;
@@ -69,7 +71,8 @@ absl::StatusOr<std::int64_t> IdOf(const std::string& name, const std::string& fi
 }
 
 template <typename Find>
-absl::StatusOr<std::int64_t> Resolve(const std::string& name, const char* collection, const char* field, Find find) {
+absl::StatusOr<std::int64_t> Resolve(const std::string& name, const char* collection, const char* field,
+                                     Find find) {
   ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, collection, field));
   if (parsed.id != 0) return parsed.id;
   return find(parsed.display_name);
@@ -81,7 +84,8 @@ absl::StatusOr<db::DeploymentRecord> Load(db::Tx& tx, std::int64_t id) {
 }
 
 absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& name) {
-  ASSIGN_OR_RETURN(std::int64_t id, Resolve(name, "connectors", "connector", [&](const std::string& display_name) {
+  ASSIGN_OR_RETURN(std::int64_t id,
+                   Resolve(name, "connectors", "connector", [&](const std::string& display_name) {
                      return db::FindConnectorByDisplayName(tx, display_name);
                    }));
   RETURN_IF_ERROR(db::GetConnector(tx, id).status());
@@ -93,62 +97,70 @@ absl::Status CheckDeadline(absl::Duration deadline) {
   return base::InvalidField("job_deadline_seconds", "JOB_DEADLINE", "must be 60 seconds to 365 days");
 }
 
-absl::Status DryRunEnd() { return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN"); }
+absl::Status DryRunEnd() {
+  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
+}
 absl::Status UnlessDryRun(absl::Status status) {
   return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
 }
 
 }  // namespace
 
-#define RPC(name)                                                                                             \
-  grpc::Status DeploymentService::name(grpc::ServerContext* context, const v1::name##Request* request,       \
-                                       v1::name##Response* response) {                                       \
+#define RPC(name)                                                                                      \
+  grpc::Status DeploymentService::name(grpc::ServerContext* context, const v1::name##Request* request, \
+                                       v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/" #name,                    \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                    \
       return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
-#define END_RPC   \
-  ));             \
-  });             \
+#define END_RPC \
+  ));           \
+  });           \
   }
 
 grpc::Status DeploymentService::CreateDeployment(grpc::ServerContext* context,
                                                  const v1::CreateDeploymentRequest* request,
                                                  v1::CreateDeploymentResponse* response) {
-  return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/CreateDeployment",
-                           [&](const Caller& caller) -> absl::Status {
-    absl::Status status = UnlessDryRun(database_.InTransaction("CreateDeployment", [&](db::Tx& tx) -> absl::Status {
-      ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateDeployment", request->request_id()));
-      std::int64_t id = earlier.value_or(0);
-      if (!earlier) {
-        db::DeploymentRecord deployment;
-        ASSIGN_OR_RETURN(deployment.location_id,
-                         Resolve(request->location(), "locations", "location", [&](const std::string& display_name) {
-                           return db::FindLocationByDisplayName(tx, display_name);
-                         }));
-        RETURN_IF_ERROR(db::GetLocation(tx, deployment.location_id).status());
-        deployment.slot = request->certificate_type();
-        if (deployment.slot != "wbm") {
-          return base::InvalidField("certificate_type", "CERTIFICATE_TYPE",
-                                    absl::StrCat("\"", deployment.slot, "\" cannot be deployed; use wbm"));
-        }
-        ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
-        deployment.deploy_at = request->has_deploy_date() ? base::rpc::FromProto(request->deploy_date()) : absl::Now();
-        deployment.job_deadline = request->job_deadline_seconds() == 0
-                                      ? default_job_deadline_
-                                      : absl::Seconds(request->job_deadline_seconds());
-        RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
-        ASSIGN_OR_RETURN(id, db::InsertDeployment(tx, deployment));
-        if (request->activate()) RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
-        RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.create", Name(id)}}));
-        RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateDeployment", request->request_id(), id));
-      }
-      ASSIGN_OR_RETURN(db::DeploymentRecord stored, Load(tx, id));
-      *response->mutable_deployment() = ToProto(stored);
-      return request->validate_only() ? DryRunEnd() : absl::OkStatus();
-    }));
-    if (status.ok()) on_activated_();
-    return status;
-  });
+  return base::rpc::Handle(
+      context, "/phonepki.deployment.v1.DeploymentService/CreateDeployment",
+      [&](const Caller& caller) -> absl::Status {
+        absl::Status status =
+            UnlessDryRun(database_.InTransaction("CreateDeployment", [&](db::Tx& tx) -> absl::Status {
+              ASSIGN_OR_RETURN(auto earlier,
+                               db::FindApiRequest(tx, "CreateDeployment", request->request_id()));
+              std::int64_t id = earlier.value_or(0);
+              if (!earlier) {
+                db::DeploymentRecord deployment;
+                ASSIGN_OR_RETURN(deployment.location_id, Resolve(request->location(), "locations", "location",
+                                                                 [&](const std::string& display_name) {
+                                                                   return db::FindLocationByDisplayName(
+                                                                       tx, display_name);
+                                                                 }));
+                RETURN_IF_ERROR(db::GetLocation(tx, deployment.location_id).status());
+                deployment.slot = request->certificate_type();
+                if (deployment.slot != "wbm") {
+                  return base::InvalidField(
+                      "certificate_type", "CERTIFICATE_TYPE",
+                      absl::StrCat("\"", deployment.slot, "\" cannot be deployed; use wbm"));
+                }
+                ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
+                deployment.deploy_at =
+                    request->has_deploy_date() ? base::rpc::FromProto(request->deploy_date()) : absl::Now();
+                deployment.job_deadline = request->job_deadline_seconds() == 0
+                                              ? default_job_deadline_
+                                              : absl::Seconds(request->job_deadline_seconds());
+                RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
+                ASSIGN_OR_RETURN(id, db::InsertDeployment(tx, deployment));
+                if (request->activate()) RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
+                RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.create", Name(id)}}));
+                RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateDeployment", request->request_id(), id));
+              }
+              ASSIGN_OR_RETURN(db::DeploymentRecord stored, Load(tx, id));
+              *response->mutable_deployment() = ToProto(stored);
+              return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+            }));
+        if (status.ok()) on_activated_();
+        return status;
+      });
 }
 
 RPC(GetDeployment) {
@@ -161,13 +173,13 @@ END_RPC
 
 RPC(ListDeployments) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::int64_t before,
-                   base::rpc::ReadIdPageToken(request->page_token(), std::numeric_limits<std::int64_t>::max()));
+  ASSIGN_OR_RETURN(std::int64_t before, base::rpc::ReadIdPageToken(request->page_token(),
+                                                                   std::numeric_limits<std::int64_t>::max()));
   std::optional<std::int64_t> location;
   if (!request->location().empty()) {
-    ASSIGN_OR_RETURN(location, Resolve(request->location(), "locations", "location", [&](const std::string& name) {
-                       return db::FindLocationByDisplayName(tx, name);
-                     }));
+    ASSIGN_OR_RETURN(
+        location, Resolve(request->location(), "locations", "location",
+                          [&](const std::string& name) { return db::FindLocationByDisplayName(tx, name); }));
   }
   ASSIGN_OR_RETURN(auto deployments, db::ListDeployments(tx, location, before, size));
   for (const auto& deployment : deployments) *response->add_deployments() = ToProto(deployment);
@@ -189,7 +201,8 @@ RPC(UpdateDeployment) {
     ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
   }
   if (request->has_deploy_date()) deployment.deploy_at = base::rpc::FromProto(request->deploy_date());
-  if (request->has_job_deadline_seconds()) deployment.job_deadline = absl::Seconds(request->job_deadline_seconds());
+  if (request->has_job_deadline_seconds())
+    deployment.job_deadline = absl::Seconds(request->job_deadline_seconds());
   RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
   RETURN_IF_ERROR(db::UpdateDeploymentPlan(tx, deployment));
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.update", Name(id)}}));
@@ -202,19 +215,20 @@ END_RPC
 grpc::Status DeploymentService::ActivateDeployment(grpc::ServerContext* context,
                                                    const v1::ActivateDeploymentRequest* request,
                                                    v1::ActivateDeploymentResponse* response) {
-  return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/ActivateDeployment",
-                           [&](const Caller& caller) -> absl::Status {
-    RETURN_IF_ERROR(database_.InTransaction("ActivateDeployment", [&](db::Tx& tx) -> absl::Status {
-      ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
-      RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
-      RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.activate", Name(id)}}));
-      ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
-      *response->mutable_deployment() = ToProto(deployment);
-      return absl::OkStatus();
-    }));
-    on_activated_();
-    return absl::OkStatus();
-  });
+  return base::rpc::Handle(
+      context, "/phonepki.deployment.v1.DeploymentService/ActivateDeployment",
+      [&](const Caller& caller) -> absl::Status {
+        RETURN_IF_ERROR(database_.InTransaction("ActivateDeployment", [&](db::Tx& tx) -> absl::Status {
+          ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
+          RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
+          RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.activate", Name(id)}}));
+          ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+          *response->mutable_deployment() = ToProto(deployment);
+          return absl::OkStatus();
+        }));
+        on_activated_();
+        return absl::OkStatus();
+      });
 }
 
 RPC(DeactivateDeployment) {
@@ -234,51 +248,53 @@ RPC(DeleteDeployment) {
   RETURN_IF_ERROR(db::LockDeployment(tx, id).status());
   ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
   if (deployment.active || deployment.progress.unfinished() > 0) {
-    return base::WithReason(
-        absl::FailedPreconditionError("deactivate the deployment and let its jobs end, or cancel them, first"),
-        "DEPLOYMENT_ACTIVE");
+    return base::WithReason(absl::FailedPreconditionError(
+                                "deactivate the deployment and let its jobs end, or cancel them, first"),
+                            "DEPLOYMENT_ACTIVE");
   }
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.delete", Name(id)}}));
   return db::DeleteDeploymentWithJobs(tx, id);
 }
 END_RPC
 
-grpc::Status DeploymentService::WatchProgress(grpc::ServerContext* context, const v1::WatchProgressRequest* request,
+grpc::Status DeploymentService::WatchProgress(grpc::ServerContext* context,
+                                              const v1::WatchProgressRequest* request,
                                               grpc::ServerWriter<v1::WatchProgressResponse>* writer) {
-  return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/WatchProgress",
-                           [&](const Caller&) -> absl::Status {
-    std::vector<std::int64_t> ids;
-    for (const std::string& name : request->names()) {
-      ASSIGN_OR_RETURN(std::int64_t id, IdOf(name, "names"));
-      ids.push_back(id);
-    }
-    if (ids.empty()) return base::InvalidField("names", "NAMES_MISSING", "name at least one deployment");
-    std::string last;
-    while (!context->IsCancelled() && !stopping_) {
-      v1::WatchProgressResponse response;
-      absl::Status status = database_.InTransaction("WatchProgress", [&](db::Tx& tx) -> absl::Status {
-        response.Clear();
-        ASSIGN_OR_RETURN(auto deployments, db::GetDeployments(tx, ids));
-        for (const auto& deployment : deployments) *response.add_deployments() = ToProto(deployment);
-        return absl::OkStatus();
-      });
-      // A watcher outlives a restart of the database.
-      if (!status.ok() && !absl::IsUnavailable(status)) return status;
-      if (status.ok()) {
-        bool finished = true;
-        for (const v1::Deployment& deployment : response.deployments()) {
-          finished &= deployment.state() != v1::Deployment::RUNNING && deployment.state() != v1::Deployment::SCHEDULED;
+  return base::rpc::Handle(
+      context, "/phonepki.deployment.v1.DeploymentService/WatchProgress", [&](const Caller&) -> absl::Status {
+        std::vector<std::int64_t> ids;
+        for (const std::string& name : request->names()) {
+          ASSIGN_OR_RETURN(std::int64_t id, IdOf(name, "names"));
+          ids.push_back(id);
         }
-        response.set_finished(finished);
-        const std::string now = response.SerializeAsString();
-        if (now != last && !writer->Write(response)) return absl::OkStatus();
-        last = now;
-        if (finished) return absl::OkStatus();
-      }
-      absl::SleepFor(kWatchInterval);
-    }
-    return stopping_ ? absl::UnavailableError("the server is stopping; watch again") : absl::OkStatus();
-  });
+        if (ids.empty()) return base::InvalidField("names", "NAMES_MISSING", "name at least one deployment");
+        std::string last;
+        while (!context->IsCancelled() && !stopping_) {
+          v1::WatchProgressResponse response;
+          absl::Status status = database_.InTransaction("WatchProgress", [&](db::Tx& tx) -> absl::Status {
+            response.Clear();
+            ASSIGN_OR_RETURN(auto deployments, db::GetDeployments(tx, ids));
+            for (const auto& deployment : deployments) *response.add_deployments() = ToProto(deployment);
+            return absl::OkStatus();
+          });
+          // A watcher outlives a restart of the database.
+          if (!status.ok() && !absl::IsUnavailable(status)) return status;
+          if (status.ok()) {
+            bool finished = true;
+            for (const v1::Deployment& deployment : response.deployments()) {
+              finished &= deployment.state() != v1::Deployment::RUNNING &&
+                          deployment.state() != v1::Deployment::SCHEDULED;
+            }
+            response.set_finished(finished);
+            const std::string now = response.SerializeAsString();
+            if (now != last && !writer->Write(response)) return absl::OkStatus();
+            last = now;
+            if (finished) return absl::OkStatus();
+          }
+          absl::SleepFor(kWatchInterval);
+        }
+        return stopping_ ? absl::UnavailableError("the server is stopping; watch again") : absl::OkStatus();
+      });
 }
 
 }  // namespace phonepki::scheduler

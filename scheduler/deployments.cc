@@ -27,8 +27,8 @@ absl::Status ActivateDeployment(db::Tx& tx, std::int64_t id) {
   }
   ASSIGN_OR_RETURN(db::ConnectorRecord connector, db::GetConnector(tx, deployment.connector_id));
   if (!connector.enabled) {
-    return base::WithReason(absl::FailedPreconditionError(absl::StrCat("connector \"", connector.display_name,
-                                                                       "\" is not enabled")),
+    return base::WithReason(absl::FailedPreconditionError(
+                                absl::StrCat("connector \"", connector.display_name, "\" is not enabled")),
                             "CONNECTOR_DISABLED");
   }
   ASSIGN_OR_RETURN(auto in_force, db::FindDeploymentInForce(tx, deployment.location_id, deployment.slot));
@@ -43,7 +43,9 @@ absl::StatusOr<std::int64_t> DeactivateDeployment(db::Tx& tx, std::int64_t id, b
   return db::CancelJobsOfDeployment(tx, id, "the deployment was deactivated");
 }
 
-void Clockwork::Start() { thread_ = std::thread([this] { Run(); }); }
+void Clockwork::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 void Clockwork::Stop() {
   wake_.Stop();

@@ -1,4 +1,5 @@
-// Automatic certificate deployments (B-054 to B-058): activation, and the clockwork that turns due rules into jobs.
+// Automatic certificate deployments (B-054 to B-058): activation, and the clockwork that turns due rules into
+// jobs.
 #pragma once
 
 #include <functional>
@@ -15,13 +16,14 @@
 
 namespace phonepki::scheduler {
 
-// Activate Certificate / PKI Configuration (B-057). kFailedPrecondition CONNECTOR_DISABLED, DEPLOYMENT_SUPERSEDED.
+// Activate Certificate / PKI Configuration (B-057). kFailedPrecondition CONNECTOR_DISABLED,
+// DEPLOYMENT_SUPERSEDED.
 absl::Status ActivateDeployment(db::Tx& tx, std::int64_t id);
 // Returns how many jobs were cancelled.
 absl::StatusOr<std::int64_t> DeactivateDeployment(db::Tx& tx, std::int64_t id, bool cancel_jobs);
 
-// What must happen by the clock, on every replica; the database sees to it that it happens once: deployments start at
-// their date, jobs past their deadline end, expired sessions go.
+// What must happen by the clock, on every replica; the database sees to it that it happens once: deployments
+// start at their date, jobs past their deadline end, expired sessions go.
 class Clockwork {
  public:
   // `on_started` is called after jobs were created.

@@ -71,7 +71,8 @@ v1::JobEvent ToProto(const db::JobEventRecord& event) {
 
 absl::StatusOr<std::int64_t> IdOf(const std::string& name, const char* collection, const char* field) {
   ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, collection, field));
-  if (parsed.id == 0) return base::InvalidField(field, "RESOURCE_NAME", absl::StrCat("must be ", collection, "/{number}"));
+  if (parsed.id == 0)
+    return base::InvalidField(field, "RESOURCE_NAME", absl::StrCat("must be ", collection, "/{number}"));
   return parsed.id;
 }
 
@@ -81,9 +82,9 @@ absl::Status JobFinal(const std::string& text) {
 
 }  // namespace
 
-#define RPC(name)                                                                                       \
-  grpc::Status JobService::name(grpc::ServerContext* context, const v1::name##Request* request,        \
-                                v1::name##Response* response) {                                        \
+#define RPC(name)                                                                               \
+  grpc::Status JobService::name(grpc::ServerContext* context, const v1::name##Request* request, \
+                                v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.job.v1.JobService/" #name,                            \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {              \
       return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
@@ -104,8 +105,8 @@ END_RPC
 
 RPC(ListJobs) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::int64_t before,
-                   base::rpc::ReadIdPageToken(request->page_token(), std::numeric_limits<std::int64_t>::max()));
+  ASSIGN_OR_RETURN(std::int64_t before, base::rpc::ReadIdPageToken(request->page_token(),
+                                                                   std::numeric_limits<std::int64_t>::max()));
   db::JobFilter filter;
   if (!request->deployment().empty()) {
     ASSIGN_OR_RETURN(filter.deployment_id, IdOf(request->deployment(), "deployments", "deployment"));
@@ -147,8 +148,9 @@ RPC(RetryJob) {
   RETURN_IF_ERROR(db::GetJob(tx, id).status());
   ASSIGN_OR_RETURN(bool retried, db::RetryJob(tx, id));
   if (!retried) {
-    return JobFinal("only failed, timed-out and cancelled jobs can be retried, and only while the phone has no other "
-                    "unfinished job for the slot");
+    return JobFinal(
+        "only failed, timed-out and cancelled jobs can be retried, and only while the phone has no other "
+        "unfinished job for the slot");
   }
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "job.retry", request->name()}}));
   ASSIGN_OR_RETURN(db::JobRecord job, db::GetJob(tx, id));
@@ -169,33 +171,34 @@ END_RPC
 
 grpc::Status JobService::WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request,
                                    grpc::ServerWriter<v1::WatchJobsResponse>* writer) {
-  return base::rpc::Handle(context, "/phonepki.job.v1.JobService/WatchJobs", [&](const Caller&) -> absl::Status {
-    std::optional<std::int64_t> deployment;
-    if (!request->deployment().empty()) {
-      ASSIGN_OR_RETURN(deployment, IdOf(request->deployment(), "deployments", "deployment"));
-    }
-    std::string cursor = request->cursor();
-    while (!context->IsCancelled() && !stopping_) {
-      absl::StatusOr<db::JobEventPage> page = database_.InTransactionReturning("WatchJobs", [&](db::Tx& tx) {
-        return db::ReadJobEvents(tx, deployment, cursor, kWatchPage);
-      });
-      if (!page.ok() && !absl::IsUnavailable(page.status())) return page.status();
-      if (page.ok()) {
-        for (const db::JobEventRecord& event : page->events) {
-          v1::WatchJobsResponse response;
-          response.set_job(absl::StrCat("jobs/", event.job_id));
-          response.set_device(absl::StrCat("devices/", event.mac));
-          *response.mutable_event() = ToProto(event);
-          response.set_cursor(absl::StrCat(event.xact, ":", event.id));
-          if (!writer->Write(response)) return absl::OkStatus();
+  return base::rpc::Handle(
+      context, "/phonepki.job.v1.JobService/WatchJobs", [&](const Caller&) -> absl::Status {
+        std::optional<std::int64_t> deployment;
+        if (!request->deployment().empty()) {
+          ASSIGN_OR_RETURN(deployment, IdOf(request->deployment(), "deployments", "deployment"));
         }
-        cursor = page->cursor;
-        if (static_cast<int>(page->events.size()) == kWatchPage) continue;
-      }
-      absl::SleepFor(kWatchInterval);
-    }
-    return stopping_ ? absl::UnavailableError("the server is stopping; resume with your cursor") : absl::OkStatus();
-  });
+        std::string cursor = request->cursor();
+        while (!context->IsCancelled() && !stopping_) {
+          absl::StatusOr<db::JobEventPage> page = database_.InTransactionReturning(
+              "WatchJobs", [&](db::Tx& tx) { return db::ReadJobEvents(tx, deployment, cursor, kWatchPage); });
+          if (!page.ok() && !absl::IsUnavailable(page.status())) return page.status();
+          if (page.ok()) {
+            for (const db::JobEventRecord& event : page->events) {
+              v1::WatchJobsResponse response;
+              response.set_job(absl::StrCat("jobs/", event.job_id));
+              response.set_device(absl::StrCat("devices/", event.mac));
+              *response.mutable_event() = ToProto(event);
+              response.set_cursor(absl::StrCat(event.xact, ":", event.id));
+              if (!writer->Write(response)) return absl::OkStatus();
+            }
+            cursor = page->cursor;
+            if (static_cast<int>(page->events.size()) == kWatchPage) continue;
+          }
+          absl::SleepFor(kWatchInterval);
+        }
+        return stopping_ ? absl::UnavailableError("the server is stopping; resume with your cursor")
+                         : absl::OkStatus();
+      });
 }
 
 }  // namespace phonepki::scheduler

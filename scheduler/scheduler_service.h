@@ -18,8 +18,11 @@ namespace phonepki::scheduler {
 class DeploymentService final : public deployment::v1::DeploymentService::Service {
  public:
   // `on_activated` wakes whoever starts deployments.
-  DeploymentService(db::Database& database, absl::Duration default_job_deadline, std::function<void()> on_activated)
-      : database_(database), default_job_deadline_(default_job_deadline), on_activated_(std::move(on_activated)) {}
+  DeploymentService(db::Database& database, absl::Duration default_job_deadline,
+                    std::function<void()> on_activated)
+      : database_(database),
+        default_job_deadline_(default_job_deadline),
+        on_activated_(std::move(on_activated)) {}
   // Ends the watch streams.
   void Stop() { stopping_ = true; }
 

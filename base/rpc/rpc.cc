@@ -34,7 +34,9 @@ std::string NewCorrelationId() {
 
 }  // namespace
 
-void InstallAuthorizer(Authorizer authorizer) { InstalledAuthorizer() = std::move(authorizer); }
+void InstallAuthorizer(Authorizer authorizer) {
+  InstalledAuthorizer() = std::move(authorizer);
+}
 
 grpc::Status ToGrpcStatus(const absl::Status& status, const char* method) {
   if (status.ok()) return grpc::Status::OK;
@@ -44,7 +46,8 @@ grpc::Status ToGrpcStatus(const absl::Status& status, const char* method) {
   detail.set_field(FieldOf(status));
   if (absl::IsInternal(status) || absl::IsUnknown(status)) {
     detail.set_correlation_id(NewCorrelationId());
-    LogError("rpc_failed", {{"method", method}, {"correlation_id", detail.correlation_id()}, {"error", status}});
+    LogError("rpc_failed",
+             {{"method", method}, {"correlation_id", detail.correlation_id()}, {"error", status}});
     message = absl::StrCat("internal error; the server's log has it under ", detail.correlation_id());
   }
   common::v1::Status details;
@@ -73,8 +76,9 @@ absl::StatusOr<ResourceName> ParseResourceName(const std::string& name, const st
   absl::string_view rest = name;
   const std::string prefix = absl::StrCat(collection, "/");
   if (!absl::ConsumePrefix(&rest, prefix) || rest.empty()) {
-    return InvalidField(field, "RESOURCE_NAME",
-                        absl::StrCat("\"", name, "\" must be ", prefix, "{id} or ", prefix, "{display name}"));
+    return InvalidField(
+        field, "RESOURCE_NAME",
+        absl::StrCat("\"", name, "\" must be ", prefix, "{id} or ", prefix, "{display name}"));
   }
   ResourceName parsed;
   if (rest.find_first_not_of("0123456789") != absl::string_view::npos) {
@@ -89,7 +93,8 @@ absl::Status CheckDisplayName(const std::string& display_name) {
   if (absl::StripAsciiWhitespace(display_name).empty()) {
     return InvalidField("display_name", "DISPLAY_NAME", "a name is required");
   }
-  if (display_name.size() > 100) return InvalidField("display_name", "DISPLAY_NAME", "at most 100 characters");
+  if (display_name.size() > 100)
+    return InvalidField("display_name", "DISPLAY_NAME", "at most 100 characters");
   if (display_name.find_first_not_of("0123456789") == std::string::npos) {
     return InvalidField("display_name", "DISPLAY_NAME", "must not consist of digits only");
   }
@@ -104,7 +109,9 @@ absl::StatusOr<int> PageSize(int requested) {
   return requested == 0 ? 100 : std::min(requested, 1000);
 }
 
-std::string MakePageToken(const std::string& last_key) { return absl::WebSafeBase64Escape(last_key); }
+std::string MakePageToken(const std::string& last_key) {
+  return absl::WebSafeBase64Escape(last_key);
+}
 
 absl::StatusOr<std::string> ReadPageToken(const std::string& token) {
   std::string key;

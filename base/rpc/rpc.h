@@ -1,5 +1,6 @@
-// The one wrapper around every RPC: who calls, may they, what came out. Turns absl::Status into grpc::Status with an
-// ErrorDetail (reason, field) in the details. kInternal and kUnknown texts go to the log under a correlation id.
+// The one wrapper around every RPC: who calls, may they, what came out. Turns absl::Status into grpc::Status
+// with an ErrorDetail (reason, field) in the details. kInternal and kUnknown texts go to the log under a
+// correlation id.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +10,10 @@
 #include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <absl/time/time.h>
 #include <google/protobuf/timestamp.pb.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
-
-#include "absl/time/time.h"
 
 namespace phonepki::base::rpc {
 
@@ -34,7 +34,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status, const char* method);
 
 // "internalCas/7" or "internalCas/My CA": an id, or a display name (never only digits).
 struct ResourceName {
-  std::int64_t id = 0;        // 0: look up by display name
+  std::int64_t id = 0;  // 0: look up by display name
   std::string display_name;
 };
 // kInvalidArgument RESOURCE_NAME. `collection` without slash; `field` for the message.

@@ -41,13 +41,15 @@ absl::Status Failed(const char* what) {
 }
 
 // Appends nonce, ciphertext and tag to `out`.
-absl::Status Seal(const base::Secret& key, const base::Bytes& associated, const base::Secret& plain, base::Bytes* out) {
+absl::Status Seal(const base::Secret& key, const base::Bytes& associated, const base::Secret& plain,
+                  base::Bytes* out) {
   std::uint8_t nonce[kNonceSize];
   const CipherCtxPtr context(EVP_CIPHER_CTX_new());
   int size = 0;
   if (context == nullptr || Aes256Gcm() == nullptr || RAND_bytes(nonce, sizeof nonce) != 1 ||
       EVP_EncryptInit_ex2(context.get(), Aes256Gcm(), key.data(), nonce, nullptr) != 1 ||
-      EVP_EncryptUpdate(context.get(), nullptr, &size, associated.data(), static_cast<int>(associated.size())) != 1) {
+      EVP_EncryptUpdate(context.get(), nullptr, &size, associated.data(),
+                        static_cast<int>(associated.size())) != 1) {
     return Failed("encrypting a secret failed");
   }
   const std::size_t start = out->size();
@@ -64,8 +66,8 @@ absl::Status Seal(const base::Secret& key, const base::Bytes& associated, const 
 }
 
 // Undoes Seal. `sealed` has at least kSealSize octets.
-absl::StatusOr<base::Secret> Open(const base::Secret& key, const base::Bytes& associated, const std::uint8_t* sealed,
-                                  std::size_t sealed_size) {
+absl::StatusOr<base::Secret> Open(const base::Secret& key, const base::Bytes& associated,
+                                  const std::uint8_t* sealed, std::size_t sealed_size) {
   const std::size_t plain_size = sealed_size - kSealSize;
   const std::uint8_t* const text = sealed + kNonceSize;
   base::Bytes tag(text + plain_size, text + plain_size + kTagSize);
@@ -74,16 +76,18 @@ absl::StatusOr<base::Secret> Open(const base::Secret& key, const base::Bytes& as
   int size = 0;
   if (context == nullptr || Aes256Gcm() == nullptr ||
       EVP_DecryptInit_ex2(context.get(), Aes256Gcm(), key.data(), sealed, nullptr) != 1 ||
-      EVP_DecryptUpdate(context.get(), nullptr, &size, associated.data(), static_cast<int>(associated.size())) != 1 ||
-      (plain_size > 0 &&
-       EVP_DecryptUpdate(context.get(), plain.mutable_data(), &size, text, static_cast<int>(plain_size)) != 1) ||
+      EVP_DecryptUpdate(context.get(), nullptr, &size, associated.data(),
+                        static_cast<int>(associated.size())) != 1 ||
+      (plain_size > 0 && EVP_DecryptUpdate(context.get(), plain.mutable_data(), &size, text,
+                                           static_cast<int>(plain_size)) != 1) ||
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_SET_TAG, kTagSize, tag.data()) != 1) {
     return Failed("decrypting a secret failed");
   }
   if (EVP_DecryptFinal_ex(context.get(), plain.mutable_data() + plain_size, &size) != 1) {
     ERR_clear_error();
     return base::WithReason(
-        absl::DataLossError("an encrypted secret was changed, or belongs to something else; restore it from a backup"),
+        absl::DataLossError(
+            "an encrypted secret was changed, or belongs to something else; restore it from a backup"),
         "KEYSTORE_BLOB_REFUSED");
   }
   return base::Secret(plain.data(), plain_size);
@@ -133,15 +137,17 @@ absl::StatusOr<base::Secret> Keystore::Unwrap(const base::Bytes& blob, std::stri
   const base::Bytes header = Header(master_key_.id_octets_);
   if (!std::equal(header.begin(), header.end(), blob.begin())) {
     return base::WithReason(
-        absl::FailedPreconditionError("a secret was encrypted under another master key than the one configured (id " +
-                                      master_key_.id() + ")"),
+        absl::FailedPreconditionError(
+            "a secret was encrypted under another master key than the one configured (id " +
+            master_key_.id() + ")"),
         "MASTER_KEY_UNKNOWN");
   }
   const std::uint8_t* const wrapped_key = blob.data() + kHeaderSize;
   const std::uint8_t* const sealed = wrapped_key + kWrappedKeySize;
-  ASSIGN_OR_RETURN(const base::Secret data_key, Open(master_key_.octets_, Associated(header, 'K', purpose), wrapped_key,
-                                                     kWrappedKeySize));
-  return Open(data_key, Associated(header, 'S', purpose), sealed, blob.size() - kHeaderSize - kWrappedKeySize);
+  ASSIGN_OR_RETURN(const base::Secret data_key,
+                   Open(master_key_.octets_, Associated(header, 'K', purpose), wrapped_key, kWrappedKeySize));
+  return Open(data_key, Associated(header, 'S', purpose), sealed,
+              blob.size() - kHeaderSize - kWrappedKeySize);
 }
 
 }  // namespace phonepki::ca

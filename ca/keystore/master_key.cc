@@ -45,10 +45,12 @@ absl::Status IoError(const std::string& what, const std::string& path) {
 }
 
 absl::Status Malformed(const std::string& path) {
-  return base::WithReason(absl::FailedPreconditionError(absl::StrCat(
-                              path, " does not hold a master key: 32 octets in base64 are expected. If it was "
-                                    "damaged, restore it from a backup; keys wrapped under it cannot be read without")),
-                          "MASTER_KEY_MALFORMED");
+  return base::WithReason(
+      absl::FailedPreconditionError(
+          absl::StrCat(path,
+                       " does not hold a master key: 32 octets in base64 are expected. If it was "
+                       "damaged, restore it from a backup; keys wrapped under it cannot be read without")),
+      "MASTER_KEY_MALFORMED");
 }
 
 absl::StatusOr<base::Secret> ReadKey(int descriptor, const std::string& path) {
@@ -56,10 +58,11 @@ absl::StatusOr<base::Secret> ReadKey(int descriptor, const std::string& path) {
   if (fstat(descriptor, &status) != 0) return IoError("reading", path);
   if (!S_ISREG(status.st_mode)) return Malformed(path);
   if ((status.st_mode & 077) != 0) {
-    return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat(path, " can be accessed by others than its owner; run chmod 600 on "
-                                                         "it, and consider whether it has been read")),
-        "MASTER_KEY_PERMISSIONS");
+    return base::WithReason(absl::FailedPreconditionError(
+                                absl::StrCat(path,
+                                             " can be accessed by others than its owner; run chmod 600 on "
+                                             "it, and consider whether it has been read")),
+                            "MASTER_KEY_PERMISSIONS");
   }
   base::Secret text{base::Bytes(kMaxFileSize + 1)};
   std::size_t size = 0;
@@ -74,7 +77,8 @@ absl::StatusOr<base::Secret> ReadKey(int descriptor, const std::string& path) {
   // 32 octets are 43 characters and one '='; EVP_DecodeBlock gives 33 octets, the last of them padding.
   base::Secret octets{base::Bytes(kKeySize + 1)};
   if (size != kBase64Size || text.data()[kBase64Size - 1] != '=' || text.data()[kBase64Size - 2] == '=' ||
-      EVP_DecodeBlock(octets.mutable_data(), text.data(), static_cast<int>(size)) != static_cast<int>(kKeySize + 1)) {
+      EVP_DecodeBlock(octets.mutable_data(), text.data(), static_cast<int>(size)) !=
+          static_cast<int>(kKeySize + 1)) {
     ERR_clear_error();
     return Malformed(path);
   }
@@ -100,8 +104,8 @@ absl::Status SyncDirectoryOf(const std::string& path) {
   return absl::OkStatus();
 }
 
-// The whole file is written under another name and linked into place: link() fails when the name exists, so of
-// several processes one wins, and none sees a half-written file.
+// The whole file is written under another name and linked into place: link() fails when the name exists, so
+// of several processes one wins, and none sees a half-written file.
 absl::Status Create(const std::string& path) {
   base::Secret octets{base::Bytes(kKeySize)};
   base::Secret line{base::Bytes(kBase64Size + 1)};
@@ -115,7 +119,8 @@ absl::Status Create(const std::string& path) {
   line.mutable_data()[kBase64Size] = '\n';
   std::string temporary = absl::StrCat(path, ".new-");
   for (const std::uint8_t octet : suffix) absl::StrAppend(&temporary, absl::Hex(octet, absl::kZeroPad2));
-  const FileDescriptor descriptor(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const FileDescriptor descriptor(
+      open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (descriptor.get() < 0) return IoError("creating", path);
   const bool written = fchmod(descriptor.get(), 0600) == 0 &&
                        WriteAll(descriptor.get(), line.data(), line.size()) && fsync(descriptor.get()) == 0;

@@ -17,7 +17,7 @@ namespace phonepki::ca {
 namespace {
 
 using BioPtr = OpenSslPtr<BIO, BIO_free_all>;
-using X509Stack = OpenSslPtr<STACK_OF(X509), [](STACK_OF(X509)* stack) { sk_X509_free(stack); }>;
+using X509Stack = OpenSslPtr<STACK_OF(X509), [](STACK_OF(X509) * stack) { sk_X509_free(stack); }>;
 
 absl::Status Malformed(const std::string& what) {
   ERR_clear_error();
@@ -52,7 +52,8 @@ base::Bytes ToBytes(const ASN1_STRING* string) {
 absl::StatusOr<absl::Time> ToTime(const ASN1_TIME* time) {
   std::tm tm = {};
   if (ASN1_TIME_to_tm(time, &tm) != 1) return Malformed("the validity of the certificate is malformed");
-  const absl::CivilSecond civil(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+  const absl::CivilSecond civil(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                                tm.tm_sec);
   return absl::FromCivil(civil, absl::UTCTimeZone());
 }
 
@@ -67,8 +68,8 @@ SubjectAltNames AlternativeNames(const X509* certificate) {
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; list != nullptr && i < sk_GENERAL_NAME_num(list.get()); ++i) {
     int type = 0;
-    const auto* value = static_cast<const ASN1_STRING*>(
-        GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(list.get(), i), &type));
+    const auto* value =
+        static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(list.get(), i), &type));
     if (type != GEN_DNS && type != GEN_IPADD && type != GEN_URI) continue;
     const base::Bytes octets = ToBytes(value);
     if (type == GEN_DNS) names.dns.emplace_back(octets.begin(), octets.end());
@@ -97,7 +98,8 @@ base::Secret Armour(const std::string& label, const std::uint8_t* data, std::siz
   out.insert(out.end(), begin.begin(), begin.end());
   unsigned char line[65];
   for (std::size_t i = 0; i < size; i += 48) {
-    const int written = EVP_EncodeBlock(line, data + i, static_cast<int>(std::min<std::size_t>(48, size - i)));
+    const int written =
+        EVP_EncodeBlock(line, data + i, static_cast<int>(std::min<std::size_t>(48, size - i)));
     out.insert(out.end(), line, line + written);
     out.push_back('\n');
   }
@@ -136,7 +138,8 @@ absl::StatusOr<CertificateInfo> ParseCertificate(const base::Bytes& der) {
   info.ski = ToBytes(X509_get0_subject_key_id(x509));
   info.aki = ToBytes(X509_get0_authority_key_id(x509));
   info.names = AlternativeNames(x509);
-  info.self_signed = info.subject_der == info.issuer_der && X509_self_signed(x509, /*verify_signature=*/1) == 1;
+  info.self_signed =
+      info.subject_der == info.issuer_der && X509_self_signed(x509, /*verify_signature=*/1) == 1;
   ERR_clear_error();
   return info;
 }
@@ -169,7 +172,8 @@ absl::StatusOr<std::vector<base::Bytes>> ParsePemCertificates(std::string_view p
   }
   ERR_clear_error();
   if (certificates.empty()) {
-    return base::WithReason(absl::InvalidArgumentError("there is no certificate in the PEM text"), "NO_CERTIFICATE");
+    return base::WithReason(absl::InvalidArgumentError("there is no certificate in the PEM text"),
+                            "NO_CERTIFICATE");
   }
   return certificates;
 }
@@ -190,7 +194,8 @@ absl::Status VerifyChain(const base::Bytes& leaf, const std::vector<base::Bytes>
   const X509StorePtr store(X509_STORE_new());
   const X509StoreCtxPtr context(X509_STORE_CTX_new());
   const X509Stack untrusted(sk_X509_new_null());
-  if (store == nullptr || context == nullptr || untrusted == nullptr) return OpenSslError("preparing path validation");
+  if (store == nullptr || context == nullptr || untrusted == nullptr)
+    return OpenSslError("preparing path validation");
   for (const base::Bytes& root : roots) {
     const X509Ptr anchor = Decode(root);
     if (anchor == nullptr) return Malformed("a trust anchor is not one DER certificate");
@@ -200,7 +205,8 @@ absl::Status VerifyChain(const base::Bytes& leaf, const std::vector<base::Bytes>
   for (const base::Bytes& intermediate : intermediates) {
     owned.push_back(Decode(intermediate));
     if (owned.back() == nullptr) return Malformed("an intermediate is not one DER certificate");
-    if (sk_X509_push(untrusted.get(), owned.back().get()) == 0) return OpenSslError("preparing path validation");
+    if (sk_X509_push(untrusted.get(), owned.back().get()) == 0)
+      return OpenSslError("preparing path validation");
   }
   if (X509_STORE_CTX_init(context.get(), store.get(), target.get(), untrusted.get()) != 1) {
     return OpenSslError("preparing path validation");
@@ -210,9 +216,9 @@ absl::Status VerifyChain(const base::Bytes& leaf, const std::vector<base::Bytes>
   const int error = X509_STORE_CTX_get_error(context.get());
   const int depth = X509_STORE_CTX_get_error_depth(context.get());
   ERR_clear_error();
-  return base::WithReason(absl::FailedPreconditionError(absl::StrCat("the certificate chain is not valid: ",
-                                                                     X509_verify_cert_error_string(error),
-                                                                     " (certificate ", depth, ", 0 is the first)")),
+  return base::WithReason(absl::FailedPreconditionError(absl::StrCat(
+                              "the certificate chain is not valid: ", X509_verify_cert_error_string(error),
+                              " (certificate ", depth, ", 0 is the first)")),
                           "CHAIN_INVALID");
 }
 

@@ -27,7 +27,7 @@ struct CertificateInfo {
   absl::Time not_after;
   bool is_ca = false;
   std::optional<int> path_len;
-  std::string key_algorithm;  // PrintKeyAlgorithm where it is one of ours, else OpenSSL's name and size
+  std::string key_algorithm;        // PrintKeyAlgorithm where it is one of ours, else OpenSSL's name and size
   std::string signature_algorithm;  // "ecdsa-with-SHA256", "sha256WithRSAEncryption"
   base::Bytes sha256;
   base::Bytes sha1;
@@ -50,8 +50,8 @@ std::string ToPem(const base::Bytes& der);
 // "BEGIN PRIVATE KEY" (PKCS#8), not encrypted.
 absl::StatusOr<base::Secret> PrivateKeyToPem(const PrivateKey& key);
 
-// Path validation at a moment in time; `roots` are the only trust anchors. kFailedPrecondition, reason CHAIN_INVALID, with the library's finding and the depth.
-// kInvalidArgument: a certificate cannot be parsed.
+// Path validation at a moment in time; `roots` are the only trust anchors. kFailedPrecondition, reason
+// CHAIN_INVALID, with the library's finding and the depth. kInvalidArgument: a certificate cannot be parsed.
 absl::Status VerifyChain(const base::Bytes& leaf, const std::vector<base::Bytes>& intermediates,
                          const std::vector<base::Bytes>& roots, absl::Time at);
 

@@ -28,7 +28,8 @@ absl::Status CheckUrl(const std::string& url, const std::string& field) {
   if (url.empty()) return absl::OkStatus();
   const std::size_t scheme = url.find("://");
   const bool characters = std::all_of(url.begin(), url.end(), [](char c) { return c > ' ' && c < 0x7f; });
-  if (scheme == std::string::npos || scheme == 0 || scheme + 3 == url.size() || url.size() > 2048 || !characters) {
+  if (scheme == std::string::npos || scheme == 0 || scheme + 3 == url.size() || url.size() > 2048 ||
+      !characters) {
     return base::InvalidField(field, "URL_INVALID", "must be a URL of ASCII characters without spaces");
   }
   return absl::OkStatus();
@@ -63,9 +64,12 @@ absl::Status CheckNames(const SubjectAltNames& names) {
 }
 
 absl::Status CheckProfile(const Profile& profile) {
-  const auto invalid = [](const std::string& rule) { return base::InvalidField("profile", "PROFILE_INVALID", rule); };
-  if (profile.digest == "sha1" ? !profile.allow_sha1
-                               : profile.digest != "sha256" && profile.digest != "sha384" && profile.digest != "sha512") {
+  const auto invalid = [](const std::string& rule) {
+    return base::InvalidField("profile", "PROFILE_INVALID", rule);
+  };
+  if (profile.digest == "sha1"
+          ? !profile.allow_sha1
+          : profile.digest != "sha256" && profile.digest != "sha384" && profile.digest != "sha512") {
     return base::InvalidField("digest", "DIGEST_REFUSED",
                               "use sha256, sha384 or sha512; sha1 needs the legacy switch");
   }
@@ -87,7 +91,8 @@ absl::Status CheckSubject(const DistinguishedName& subject) {
   if (subject.empty()) return base::InvalidField("subject", "SUBJECT_EMPTY", "a certificate needs a subject");
   for (const auto& rdn : subject.rdns()) {
     for (const auto& attribute : rdn) {
-      if (attribute.oid == "2.5.4.3" && CountCharacters(attribute.text) > static_cast<int>(kMaxCommonNameLength)) {
+      if (attribute.oid == "2.5.4.3" &&
+          CountCharacters(attribute.text) > static_cast<int>(kMaxCommonNameLength)) {
         return base::InvalidField("subject", "COMMON_NAME_TOO_LONG", "the CN has more than 64 characters");
       }
     }
@@ -147,9 +152,11 @@ base::Bytes AuthorityKeyIdentifier(const BodyInputs& inputs) {
 
 base::Bytes AlternativeNames(const SubjectAltNames& names) {
   base::Bytes content;
-  for (const std::string& dns : names.dns) der::Append(&content, der::Tlv(der::Primitive(2), std::string_view(dns)));
+  for (const std::string& dns : names.dns)
+    der::Append(&content, der::Tlv(der::Primitive(2), std::string_view(dns)));
   for (const std::string& ip : names.ip) der::Append(&content, der::Tlv(der::Primitive(7), *ParseIp(ip)));
-  for (const std::string& uri : names.uri) der::Append(&content, der::Tlv(der::Primitive(6), std::string_view(uri)));
+  for (const std::string& uri : names.uri)
+    der::Append(&content, der::Tlv(der::Primitive(6), std::string_view(uri)));
   return der::Tlv(der::kSequence, content);
 }
 
@@ -161,10 +168,11 @@ base::Bytes CrlDistributionPoint(const std::string& url) {
 base::Bytes AuthorityInfoAccess(const Profile& profile) {
   const auto access = [](const char* method, const std::string& url) {
     if (url.empty()) return base::Bytes{};
-    return der::Tlv(der::kSequence, {der::KnownOid(method), der::Tlv(der::Primitive(6), std::string_view(url))});
+    return der::Tlv(der::kSequence,
+                    {der::KnownOid(method), der::Tlv(der::Primitive(6), std::string_view(url))});
   };
-  return der::Tlv(der::kSequence,
-                  {access("1.3.6.1.5.5.7.48.1", profile.ocsp_url), access("1.3.6.1.5.5.7.48.2", profile.aia_ca_url)});
+  return der::Tlv(der::kSequence, {access("1.3.6.1.5.5.7.48.1", profile.ocsp_url),
+                                   access("1.3.6.1.5.5.7.48.2", profile.aia_ca_url)});
 }
 
 base::Bytes Extensions(const BodyInputs& inputs, KeyAlgorithm subject_algorithm) {
@@ -200,7 +208,8 @@ absl::StatusOr<IssuanceRequest> CheckedRequest(const Profile& profile, const Iss
   RETURN_IF_ERROR(CheckNames(request.names));
   if (request.not_before < kEarliest || request.not_after > kLatest || request.not_after < kEarliest ||
       request.not_before > kLatest) {
-    return base::InvalidField("not_after", "VALIDITY_ORDER", "the validity must lie between the years 1950 and 9999");
+    return base::InvalidField("not_after", "VALIDITY_ORDER",
+                              "the validity must lie between the years 1950 and 9999");
   }
   IssuanceRequest checked = request;
   checked.not_before = absl::FromUnixSeconds(absl::ToUnixSeconds(request.not_before));
@@ -209,9 +218,10 @@ absl::StatusOr<IssuanceRequest> CheckedRequest(const Profile& profile, const Iss
     return base::InvalidField("not_after", "VALIDITY_ORDER", "the validity must end after it begins");
   }
   if (checked.not_after > kYear2038Limit && !profile.allow_2038) {
-    return base::InvalidField("not_after", "YEAR_2038",
-                              "the validity must end by 2038-01-19T03:14:07Z, where phones with 32-bit clocks stop; "
-                              "shorten it, or allow 2038 explicitly");
+    return base::InvalidField(
+        "not_after", "YEAR_2038",
+        "the validity must end by 2038-01-19T03:14:07Z, where phones with 32-bit clocks stop; "
+        "shorten it, or allow 2038 explicitly");
   }
   ASSIGN_OR_RETURN(const KeyAlgorithm algorithm, AlgorithmOfSpki(request.spki_der));
   if (algorithm == KeyAlgorithm::kRsa1024 && !profile.allow_rsa1024) {
@@ -223,20 +233,22 @@ absl::StatusOr<IssuanceRequest> CheckedRequest(const Profile& profile, const Iss
 
 absl::StatusOr<base::Bytes> BuildBody(const BodyInputs& inputs) {
   ASSIGN_OR_RETURN(const KeyAlgorithm subject_algorithm, AlgorithmOfSpki(inputs.request.spki_der));
-  return der::Tlv(der::kSequence,
-                  {der::Tlv(der::Constructed(0), der::SmallInteger(2)), der::UnsignedInteger(inputs.serial),
-                   SignatureAlgorithm(inputs.signing_algorithm, inputs.profile.digest), inputs.issuer.der(),
-                   der::Tlv(der::kSequence,
-                            {der::Time(inputs.request.not_before), der::Time(inputs.request.not_after)}),
-                   inputs.request.subject.der(), inputs.request.spki_der, Extensions(inputs, subject_algorithm)});
+  return der::Tlv(
+      der::kSequence,
+      {der::Tlv(der::Constructed(0), der::SmallInteger(2)), der::UnsignedInteger(inputs.serial),
+       SignatureAlgorithm(inputs.signing_algorithm, inputs.profile.digest), inputs.issuer.der(),
+       der::Tlv(der::kSequence, {der::Time(inputs.request.not_before), der::Time(inputs.request.not_after)}),
+       inputs.request.subject.der(), inputs.request.spki_der, Extensions(inputs, subject_algorithm)});
 }
 
-absl::StatusOr<base::Bytes> SignBody(const base::Bytes& tbs_der, const PrivateKey& key, const std::string& digest) {
+absl::StatusOr<base::Bytes> SignBody(const base::Bytes& tbs_der, const PrivateKey& key,
+                                     const std::string& digest) {
   ERR_clear_error();
   const MdCtxPtr context(EVP_MD_CTX_new());
   std::size_t size = 0;
   if (context == nullptr ||
-      EVP_DigestSignInit_ex(context.get(), nullptr, digest.c_str(), nullptr, nullptr, key.get(), nullptr) != 1 ||
+      EVP_DigestSignInit_ex(context.get(), nullptr, digest.c_str(), nullptr, nullptr, key.get(), nullptr) !=
+          1 ||
       EVP_DigestSign(context.get(), nullptr, &size, tbs_der.data(), tbs_der.size()) != 1) {
     return OpenSslError("preparing a certificate signature");
   }
@@ -253,10 +265,12 @@ absl::StatusOr<base::Bytes> RandomSerial() {
   ERR_clear_error();
   base::Bytes serial(20);
   do {
-    if (RAND_bytes(serial.data(), static_cast<int>(serial.size())) != 1) return OpenSslError("drawing a serial number");
+    if (RAND_bytes(serial.data(), static_cast<int>(serial.size())) != 1)
+      return OpenSslError("drawing a serial number");
     serial[0] &= 0x7f;
   } while (std::all_of(serial.begin(), serial.end(), [](std::uint8_t octet) { return octet == 0; }));
-  serial.erase(serial.begin(), std::find_if(serial.begin(), serial.end(), [](std::uint8_t octet) { return octet != 0; }));
+  serial.erase(serial.begin(),
+               std::find_if(serial.begin(), serial.end(), [](std::uint8_t octet) { return octet != 0; }));
   return serial;
 }
 

@@ -28,7 +28,8 @@ absl::StatusOr<IssuanceRequest> CheckedRequest(const Profile& profile, const Iss
 absl::StatusOr<base::Bytes> BuildBody(const BodyInputs& inputs);
 
 // Signs `tbs_der` and puts the certificate together.
-absl::StatusOr<base::Bytes> SignBody(const base::Bytes& tbs_der, const PrivateKey& key, const std::string& digest);
+absl::StatusOr<base::Bytes> SignBody(const base::Bytes& tbs_der, const PrivateKey& key,
+                                     const std::string& digest);
 
 // 159 random bits, as the octets of a positive integer.
 absl::StatusOr<base::Bytes> RandomSerial();

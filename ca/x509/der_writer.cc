@@ -28,7 +28,9 @@ base::Bytes Tlv(std::uint8_t tag, const std::uint8_t* content, std::size_t size)
   return out;
 }
 
-base::Bytes Tlv(std::uint8_t tag, const base::Bytes& content) { return Tlv(tag, content.data(), content.size()); }
+base::Bytes Tlv(std::uint8_t tag, const base::Bytes& content) {
+  return Tlv(tag, content.data(), content.size());
+}
 
 base::Bytes Tlv(std::uint8_t tag, std::string_view content) {
   return Tlv(tag, reinterpret_cast<const std::uint8_t*>(content.data()), content.size());
@@ -44,11 +46,17 @@ base::Bytes Tlv(std::uint8_t tag, std::initializer_list<base::Bytes> parts) {
   return out;
 }
 
-void Append(base::Bytes* to, const base::Bytes& more) { to->insert(to->end(), more.begin(), more.end()); }
+void Append(base::Bytes* to, const base::Bytes& more) {
+  to->insert(to->end(), more.begin(), more.end());
+}
 
-base::Bytes Boolean(bool value) { return {kBoolean, 1, static_cast<std::uint8_t>(value ? 0xff : 0x00)}; }
+base::Bytes Boolean(bool value) {
+  return {kBoolean, 1, static_cast<std::uint8_t>(value ? 0xff : 0x00)};
+}
 
-base::Bytes SmallInteger(int value) { return {kInteger, 1, static_cast<std::uint8_t>(value & 0x7f)}; }
+base::Bytes SmallInteger(int value) {
+  return {kInteger, 1, static_cast<std::uint8_t>(value & 0x7f)};
+}
 
 base::Bytes UnsignedInteger(const base::Bytes& magnitude) {
   std::size_t start = 0;
@@ -93,7 +101,9 @@ base::Bytes KnownOid(std::string_view dotted) {
   return *std::move(oid);
 }
 
-base::Bytes BitString(const base::Bytes& octets) { return Tlv(kBitString, {base::Bytes{0}, octets}); }
+base::Bytes BitString(const base::Bytes& octets) {
+  return Tlv(kBitString, {base::Bytes{0}, octets});
+}
 
 base::Bytes Time(absl::Time time) {
   const absl::TimeZone utc = absl::UTCTimeZone();

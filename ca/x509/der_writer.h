@@ -17,8 +17,12 @@ inline constexpr std::uint8_t kBoolean = 0x01, kInteger = 0x02, kBitString = 0x0
                               kPrintableString = 0x13, kIa5String = 0x16, kUtcTime = 0x17,
                               kGeneralizedTime = 0x18;
 // Context-specific tags [n].
-constexpr std::uint8_t Primitive(int n) { return static_cast<std::uint8_t>(0x80 | n); }
-constexpr std::uint8_t Constructed(int n) { return static_cast<std::uint8_t>(0xa0 | n); }
+constexpr std::uint8_t Primitive(int n) {
+  return static_cast<std::uint8_t>(0x80 | n);
+}
+constexpr std::uint8_t Constructed(int n) {
+  return static_cast<std::uint8_t>(0xa0 | n);
+}
 
 base::Bytes Tlv(std::uint8_t tag, const std::uint8_t* content, std::size_t size);
 base::Bytes Tlv(std::uint8_t tag, const base::Bytes& content);

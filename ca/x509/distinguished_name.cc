@@ -52,7 +52,8 @@ constexpr std::array<AttributeType, 14> kTypes = {{
 constexpr AttributeType kOtherType = {nullptr, nullptr, 1024, der::kUtf8String};
 
 const AttributeType& TypeOf(std::string_view oid) {
-  const auto found = std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& type) { return type.oid == oid; });
+  const auto found =
+      std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& type) { return type.oid == oid; });
   return found == kTypes.end() ? kOtherType : *found;
 }
 
@@ -72,7 +73,8 @@ std::string TypeName(const std::string& oid) {
 }
 
 bool IsPrintableCharacter(char c) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || std::string_view(" '()+,-./:=?").find(c) != std::string_view::npos;
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+         std::string_view(" '()+,-./:=?").find(c) != std::string_view::npos;
 }
 
 absl::Status CheckValue(const DistinguishedName::Attribute& attribute, const std::string& field,
@@ -83,7 +85,8 @@ absl::Status CheckValue(const DistinguishedName::Attribute& attribute, const std
   if (text.empty()) return base::InvalidField(field, "DN_VALUE_EMPTY", absl::StrCat(name, " has no value"));
   const int characters = CountCharacters(text);
   if (characters < 0) {
-    return base::InvalidField(field, "DN_VALUE_CHARACTERS", absl::StrCat("the value of ", name, " is not UTF-8"));
+    return base::InvalidField(field, "DN_VALUE_CHARACTERS",
+                              absl::StrCat("the value of ", name, " is not UTF-8"));
   }
   std::string_view rest = text;
   for (std::uint32_t c; NextCodePoint(&rest, &c);) {
@@ -95,22 +98,26 @@ absl::Status CheckValue(const DistinguishedName::Attribute& attribute, const std
   if (std::string_view(name) == "C") {
     const auto letter = [](char c) { return absl::ascii_isalpha(static_cast<unsigned char>(c)); };
     if (text.size() != 2 || !letter(text[0]) || !letter(text[1])) {
-      return base::InvalidField(field, "DN_COUNTRY", "C must be a country code of exactly two letters, such as US");
+      return base::InvalidField(field, "DN_COUNTRY",
+                                "C must be a country code of exactly two letters, such as US");
     }
   }
   const bool common_name = attribute.oid == kCommonName;
   if (characters > type.max_characters && (bound_common_name || !common_name)) {
     return base::InvalidField(field, common_name ? "COMMON_NAME_TOO_LONG" : "DN_VALUE_TOO_LONG",
-                              absl::StrCat(name, " has ", characters, " characters; at most ", type.max_characters,
-                                           " are allowed"));
+                              absl::StrCat(name, " has ", characters, " characters; at most ",
+                                           type.max_characters, " are allowed"));
   }
-  const bool printable = type.tag != der::kPrintableString || std::all_of(text.begin(), text.end(), IsPrintableCharacter);
-  const bool ascii = type.tag != der::kIa5String ||
-                     std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  const bool printable =
+      type.tag != der::kPrintableString || std::all_of(text.begin(), text.end(), IsPrintableCharacter);
+  const bool ascii = type.tag != der::kIa5String || std::all_of(text.begin(), text.end(), [](char c) {
+                       return static_cast<unsigned char>(c) < 0x80;
+                     });
   if (!printable || !ascii) {
-    return base::InvalidField(field, "DN_VALUE_CHARACTERS",
-                              absl::StrCat("the value of ", name, " may hold ",
-                                           printable ? "ASCII" : "letters, digits, space and '()+,-./:=? ", " only"));
+    return base::InvalidField(
+        field, "DN_VALUE_CHARACTERS",
+        absl::StrCat("the value of ", name, " may hold ",
+                     printable ? "ASCII" : "letters, digits, space and '()+,-./:=? ", " only"));
   }
   return absl::OkStatus();
 }
@@ -145,7 +152,8 @@ std::optional<std::string> DecodeString(int tag, std::string_view content) {
       return std::nullopt;
   }
   const Asn1StringPtr string(ASN1_STRING_type_new(tag));
-  if (string == nullptr || ASN1_STRING_set(string.get(), content.data(), static_cast<int>(content.size())) != 1) {
+  if (string == nullptr ||
+      ASN1_STRING_set(string.get(), content.data(), static_cast<int>(content.size())) != 1) {
     return std::nullopt;
   }
   unsigned char* utf8 = nullptr;
@@ -184,7 +192,8 @@ class TextReader {
   }
 
   absl::Status Malformed(const std::string& rule) const {
-    return base::InvalidField(field_, "DN_MALFORMED", absl::StrCat(rule, " (at character ", position_ + 1, ")"));
+    return base::InvalidField(field_, "DN_MALFORMED",
+                              absl::StrCat(rule, " (at character ", position_ + 1, ")"));
   }
 
  private:
@@ -204,10 +213,11 @@ class TextReader {
     std::string oid = OidOf(name);
     if (oid.empty()) {
       if (name.empty()) return Malformed("there is no attribute name before '='");
-      return base::InvalidField(field_, "DN_UNKNOWN_ATTRIBUTE",
-                                absl::StrCat("unknown attribute \"", base::ToAbsl(name.substr(0, 40)),
-                                             "\"; known are C, ST, L, O, OU, CN, DC, UID, serialNumber, emailAddress, "
-                                             "street, title, givenName, SN and dotted object identifiers"));
+      return base::InvalidField(
+          field_, "DN_UNKNOWN_ATTRIBUTE",
+          absl::StrCat("unknown attribute \"", base::ToAbsl(name.substr(0, 40)),
+                       "\"; known are C, ST, L, O, OU, CN, DC, UID, serialNumber, emailAddress, "
+                       "street, title, givenName, SN and dotted object identifiers"));
     }
     position_ = equals + 1;
     return oid;
@@ -224,7 +234,8 @@ class TextReader {
       return absl::OkStatus();
     }
     if (std::string_view(",+\"\\<>;= #").find(c) == std::string_view::npos) {
-      return Malformed("a backslash must precede one of , + \" \\ < > ; = # space, or two hexadecimal digits");
+      return Malformed(
+          "a backslash must precede one of , + \" \\ < > ; = # space, or two hexadecimal digits");
     }
     out->push_back(c);
     ++position_;
@@ -256,7 +267,8 @@ class TextReader {
         keep = value.size();
         continue;
       }
-      if (c == '"' || c == ';') return Malformed(absl::StrCat("write ", std::string(1, c), " as \\", std::string(1, c)));
+      if (c == '"' || c == ';')
+        return Malformed(absl::StrCat("write ", std::string(1, c), " as \\", std::string(1, c)));
       value.push_back(c);
       ++position_;
       if (c != ' ') keep = value.size();
@@ -279,7 +291,8 @@ std::string EscapeValue(const DistinguishedName::Attribute& attribute) {
   };
   if (attribute.text.empty()) {
     out = "#";
-    for (const std::uint8_t octet : der::Tlv(static_cast<std::uint8_t>(attribute.tag), attribute.content)) hex(octet);
+    for (const std::uint8_t octet : der::Tlv(static_cast<std::uint8_t>(attribute.tag), attribute.content))
+      hex(octet);
     return out;
   }
   const std::string& text = attribute.text;
@@ -327,8 +340,9 @@ std::uint32_t Fold(std::uint32_t c) {
 }
 
 bool IsSpace(std::uint32_t c) {
-  return c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+  return c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
+         c == 0x3000;
 }
 
 std::string FoldValue(const DistinguishedName::Attribute& attribute) {
@@ -343,7 +357,8 @@ std::string FoldValue(const DistinguishedName::Attribute& attribute) {
     }
     if (space && !out.empty()) out += ' ';
     space = false;
-    if (c < 0x80 && std::string_view(",+=\\#").find(static_cast<char>(c)) != std::string_view::npos) out += '\\';
+    if (c < 0x80 && std::string_view(",+=\\#").find(static_cast<char>(c)) != std::string_view::npos)
+      out += '\\';
     AppendUtf8(Fold(c), &out);
   }
   return out;
@@ -357,17 +372,22 @@ absl::StatusOr<DistinguishedName> DistinguishedName::Parse(std::string_view text
   return ParseText(text, field, /*bound_common_name=*/true);
 }
 
-absl::StatusOr<DistinguishedName> DistinguishedName::ParsePattern(std::string_view text, const std::string& field) {
+absl::StatusOr<DistinguishedName> DistinguishedName::ParsePattern(std::string_view text,
+                                                                  const std::string& field) {
   return ParseText(text, field, /*bound_common_name=*/false);
 }
 
-absl::StatusOr<DistinguishedName> DistinguishedName::ParseText(std::string_view text, const std::string& field,
+absl::StatusOr<DistinguishedName> DistinguishedName::ParseText(std::string_view text,
+                                                               const std::string& field,
                                                                bool bound_common_name) {
   text = base::ToStd(absl::StripLeadingAsciiWhitespace(base::ToAbsl(text)));
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
-  if (text.empty()) return base::InvalidField(field, "DN_EMPTY", "a distinguished name is needed, such as C=US, O=Example, CN=Name");
+  if (text.empty())
+    return base::InvalidField(field, "DN_EMPTY",
+                              "a distinguished name is needed, such as C=US, O=Example, CN=Name");
   TextReader reader(text, field);
-  if (text.size() > kMaxText) return base::InvalidField(field, "DN_VALUE_TOO_LONG", "the name is longer than 4096 octets");
+  if (text.size() > kMaxText)
+    return base::InvalidField(field, "DN_VALUE_TOO_LONG", "the name is longer than 4096 octets");
   std::vector<Rdn> rdns(1);
   std::size_t count = 0;
   while (true) {
@@ -403,8 +423,9 @@ absl::StatusOr<DistinguishedName> DistinguishedName::FromRdns(std::vector<Rdn> r
     for (auto& [octets, attribute] : encoded) {
       for (const Attribute& other : rdn) {
         if (other.oid == attribute.oid) {
-          return base::InvalidField(field, "DN_MALFORMED",
-                                    absl::StrCat(TypeName(attribute.oid), " occurs twice in one part joined by '+'"));
+          return base::InvalidField(
+              field, "DN_MALFORMED",
+              absl::StrCat(TypeName(attribute.oid), " occurs twice in one part joined by '+'"));
         }
       }
       der::Append(&set, octets);
@@ -419,7 +440,8 @@ absl::StatusOr<DistinguishedName> DistinguishedName::FromRdns(std::vector<Rdn> r
 
 absl::StatusOr<DistinguishedName> DistinguishedName::FromDer(const base::Bytes& der_name) {
   const auto malformed = [] {
-    return base::WithReason(absl::InvalidArgumentError("the octets are not a DER distinguished name"), "DN_MALFORMED");
+    return base::WithReason(absl::InvalidArgumentError("the octets are not a DER distinguished name"),
+                            "DN_MALFORMED");
   };
   DistinguishedName name;
   DerReader outer(der_name);
@@ -434,8 +456,8 @@ absl::StatusOr<DistinguishedName> DistinguishedName::FromDer(const base::Bytes& 
       DerReader content;
       std::uint8_t tag = 0;
       Attribute attribute;
-      if (!set.Read(der::kSequence, &pair) || !pair.ReadOid(&attribute.oid) || !pair.ReadAny(&tag, &content) ||
-          !pair.AtEnd()) {
+      if (!set.Read(der::kSequence, &pair) || !pair.ReadOid(&attribute.oid) ||
+          !pair.ReadAny(&tag, &content) || !pair.AtEnd()) {
         return malformed();
       }
       attribute.tag = tag;
@@ -492,7 +514,8 @@ std::string DistinguishedName::Canonical() const {
   for (const Rdn& rdn : rdns_) {
     std::vector<std::string> parts;
     for (const Attribute& attribute : rdn) {
-      parts.push_back(absl::StrCat(absl::AsciiStrToLower(TypeName(attribute.oid)), "=", FoldValue(attribute)));
+      parts.push_back(
+          absl::StrCat(absl::AsciiStrToLower(TypeName(attribute.oid)), "=", FoldValue(attribute)));
     }
     std::sort(parts.begin(), parts.end());
     if (!out.empty()) out += ',';

@@ -40,8 +40,8 @@ class DistinguishedName {
   // kInvalidArgument, reason DN_MALFORMED.
   static absl::StatusOr<DistinguishedName> FromDer(const base::Bytes& der_name);
 
-  // Parse reads this back to a name with the same Canonical(); except a value that is no character string, which
-  // other CAs may have written: it is shown as # and hexadecimal DER.
+  // Parse reads this back to a name with the same Canonical(); except a value that is no character string,
+  // which other CAs may have written: it is shown as # and hexadecimal DER.
   std::string Print() const;
 
   // The first common name.

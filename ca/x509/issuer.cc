@@ -13,7 +13,9 @@
 namespace phonepki::ca {
 namespace {
 
-std::string PrintTime(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+std::string PrintTime(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
+}
 
 }  // namespace
 
@@ -23,8 +25,9 @@ absl::StatusOr<std::unique_ptr<Issuer>> Issuer::Create(const base::Bytes& ca_cer
                                                        const base::Clock& clock) {
   ASSIGN_OR_RETURN(CertificateInfo info, ParseCertificate(ca_certificate_der));
   if (!info.is_ca) {
-    return base::InvalidField("certificate", "NOT_A_CA",
-                              "the certificate is not a CA certificate (basicConstraints CA and keyCertSign)");
+    return base::InvalidField(
+        "certificate", "NOT_A_CA",
+        "the certificate is not a CA certificate (basicConstraints CA and keyCertSign)");
   }
   if (info.spki_der != key.spki_der()) {
     return base::InvalidField("certificate", "KEY_MISMATCH", "the private key is not the certificate's");
@@ -49,34 +52,37 @@ absl::StatusOr<IssuancePermit> Issuer::Prepare(const Profile& profile, const Iss
   const IssuanceRequest& checked = permit.request_;
   const absl::Time now = clock_.Now();
   if (now > not_after_) {
-    return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat("the issuing CA expired at ", PrintTime(not_after_), "; renew it")),
-        "CA_EXPIRED");
+    return base::WithReason(absl::FailedPreconditionError(absl::StrCat("the issuing CA expired at ",
+                                                                       PrintTime(not_after_), "; renew it")),
+                            "CA_EXPIRED");
   }
   if (checked.not_after > not_after_) {
     return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat("the certificate would be valid until ", PrintTime(checked.not_after),
-                                                   ", longer than its CA (", PrintTime(not_after_),
-                                                   "); shorten it or renew the CA")),
+        absl::FailedPreconditionError(absl::StrCat("the certificate would be valid until ",
+                                                   PrintTime(checked.not_after), ", longer than its CA (",
+                                                   PrintTime(not_after_), "); shorten it or renew the CA")),
         "CA_EXPIRES_FIRST");
   }
   if (checked.not_after <= now) {
     return base::InvalidField("not_after", "VALIDITY_OVER", "the validity would already be over");
   }
   if (checked.not_before < not_before_ - kMaxBackdating) {
-    return base::InvalidField("not_before", "VALIDITY_BEFORE_CA",
-                              absl::StrCat("may be at most 24 hours before the CA's own ", PrintTime(not_before_)));
+    return base::InvalidField(
+        "not_before", "VALIDITY_BEFORE_CA",
+        absl::StrCat("may be at most 24 hours before the CA's own ", PrintTime(not_before_)));
   }
   if (checked.subject.Canonical() == subject_canonical_) {
-    return base::InvalidField("subject", "SUBJECT_EQUALS_CA",
-                              "the subject must differ from the CA's, or no phone can validate the certificate");
+    return base::InvalidField(
+        "subject", "SUBJECT_EQUALS_CA",
+        "the subject must differ from the CA's, or no phone can validate the certificate");
   }
   if (profile.ca && path_len_) {
     const int longest = *path_len_ - 1;
     if (longest < 0 || profile.path_len.value_or(longest) > longest) {
       return base::WithReason(
-          absl::FailedPreconditionError(longest < 0 ? "this CA may issue end-entity certificates only (path length 0)"
-                                                    : absl::StrCat("below this CA the path length is at most ", longest)),
+          absl::FailedPreconditionError(
+              longest < 0 ? "this CA may issue end-entity certificates only (path length 0)"
+                          : absl::StrCat("below this CA the path length is at most ", longest)),
           "CA_PATH_LENGTH");
     }
     if (!permit.profile_.path_len) permit.profile_.path_len = longest;
@@ -104,9 +110,10 @@ absl::StatusOr<base::Bytes> Issuer::Sign(IssuancePermit permit) const {
   return certificate;
 }
 
-absl::StatusOr<base::Bytes> SelfSignCa(const PrivateKey& key, const DistinguishedName& subject, absl::Time not_before,
-                                       absl::Time not_after, const Profile& profile) {
-  if (!profile.ca) return base::InvalidField("profile", "PROFILE_INVALID", "a root certificate needs a CA profile");
+absl::StatusOr<base::Bytes> SelfSignCa(const PrivateKey& key, const DistinguishedName& subject,
+                                       absl::Time not_before, absl::Time not_after, const Profile& profile) {
+  if (!profile.ca)
+    return base::InvalidField("profile", "PROFILE_INVALID", "a root certificate needs a CA profile");
   if (subject.CommonNameCount() == 0) {
     return base::InvalidField("subject", "DN_WITHOUT_CN", "the name of a CA needs a CN");
   }

@@ -1,5 +1,5 @@
-// Turns an approved request into a signed certificate, in two calls, so that what we intend to sign is on record
-// before the CA key is used:
+// Turns an approved request into a signed certificate, in two calls, so that what we intend to sign is on
+// record before the CA key is used:
 //   1. Prepare() builds the exact octets to be signed and checks them against the profile.
 //      The caller records the permit's serial and digest, and commits.
 //   2. Sign() spends the permit and uses the key. The caller stores the certificate.
@@ -24,8 +24,8 @@ namespace phonepki::ca {
 
 class Issuer;
 
-// A certificate may begin this much before the certificate of its CA, so that a phone whose clock is slow accepts
-// the first certificates of a new CA.
+// A certificate may begin this much before the certificate of its CA, so that a phone whose clock is slow
+// accepts the first certificates of a new CA.
 inline constexpr absl::Duration kMaxBackdating = absl::Hours(24);
 
 // Proof that a certificate body passed every check. Move-only: one permit, one signature.
@@ -58,8 +58,9 @@ class IssuancePermit {
 // Thread-safe. Does no I/O.
 class Issuer {
  public:
-  // kInvalidArgument: CERTIFICATE_MALFORMED, NOT_A_CA, KEY_MISMATCH. An expired CA certificate is accepted here:
-  // Prepare() refuses it, but its key may still have revocations to sign. `clock` must outlive the issuer.
+  // kInvalidArgument: CERTIFICATE_MALFORMED, NOT_A_CA, KEY_MISMATCH. An expired CA certificate is accepted
+  // here: Prepare() refuses it, but its key may still have revocations to sign. `clock` must outlive the
+  // issuer.
   static absl::StatusOr<std::unique_ptr<Issuer>> Create(const base::Bytes& ca_certificate_der, PrivateKey key,
                                                         const base::Clock& clock);
   ~Issuer();
@@ -70,8 +71,8 @@ class Issuer {
   // kFailedPrecondition: CA_EXPIRES_FIRST, CA_EXPIRED, CA_PATH_LENGTH.
   absl::StatusOr<IssuancePermit> Prepare(const Profile& profile, const IssuanceRequest& request) const;
 
-  // The certificate's DER, after it passed lint.h. kInternal: it did not, or the key failed; the permit is spent.
-  // kInvalidArgument: the permit is another issuer's.
+  // The certificate's DER, after it passed lint.h. kInternal: it did not, or the key failed; the permit is
+  // spent. kInvalidArgument: the permit is another issuer's.
   absl::StatusOr<base::Bytes> Sign(IssuancePermit permit) const;
 
   const base::Bytes& certificate_der() const { return certificate_der_; }

@@ -29,8 +29,9 @@ constexpr NamedAlgorithm kAlgorithms[] = {
 
 absl::Status Unsupported(const std::string& what) {
   return base::InvalidField("public_key", "KEY_UNSUPPORTED",
-                            absl::StrCat(what, "; supported are RSA of 1024, 2048, 3072 and 4096 bits and ECDSA on "
-                                               "P-256 and P-384"));
+                            absl::StrCat(what,
+                                         "; supported are RSA of 1024, 2048, 3072 and 4096 bits and ECDSA on "
+                                         "P-256 and P-384"));
 }
 
 // Bits of a positive DER integer's content; 0 if it is negative, zero or not minimal.
@@ -42,7 +43,9 @@ std::size_t IntegerBits(const DerReader& content) {
     if (content.size() < 2 || (content.data()[1] & 0x80) == 0) return 0;
   }
   std::size_t bits = (content.size() - start) * 8;
-  for (std::uint8_t mask = 0x80; (content.data()[start] & mask) == 0; mask = static_cast<std::uint8_t>(mask >> 1)) --bits;
+  for (std::uint8_t mask = 0x80; (content.data()[start] & mask) == 0;
+       mask = static_cast<std::uint8_t>(mask >> 1))
+    --bits;
   return bits;
 }
 
@@ -61,11 +64,16 @@ absl::StatusOr<KeyAlgorithm> RsaAlgorithm(DerReader key) {
     return Unsupported("the RSA modulus is even or the exponent is even or under 65537");
   }
   switch (bits) {
-    case 1024: return KeyAlgorithm::kRsa1024;
-    case 2048: return KeyAlgorithm::kRsa2048;
-    case 3072: return KeyAlgorithm::kRsa3072;
-    case 4096: return KeyAlgorithm::kRsa4096;
-    default: return Unsupported(absl::StrCat("RSA of ", bits, " bits"));
+    case 1024:
+      return KeyAlgorithm::kRsa1024;
+    case 2048:
+      return KeyAlgorithm::kRsa2048;
+    case 3072:
+      return KeyAlgorithm::kRsa3072;
+    case 4096:
+      return KeyAlgorithm::kRsa4096;
+    default:
+      return Unsupported(absl::StrCat("RSA of ", bits, " bits"));
   }
 }
 
@@ -76,10 +84,12 @@ absl::StatusOr<KeyAlgorithm> EcAlgorithm(const std::string& curve, const DerRead
   if (!is_p256 && curve != "1.3.132.0.34") return Unsupported(absl::StrCat("the elliptic curve ", curve));
   const EC_GROUP* const group = is_p256 ? p256 : p384;
   const std::size_t size = is_p256 ? 65 : 97;
-  if (point.size() != size || point.data()[0] != 0x04) return Unsupported("an elliptic point that is not uncompressed");
+  if (point.size() != size || point.data()[0] != 0x04)
+    return Unsupported("an elliptic point that is not uncompressed");
   ERR_clear_error();
   const EcPointPtr parsed(EC_POINT_new(group));
-  if (parsed == nullptr || EC_POINT_oct2point(group, parsed.get(), point.data(), point.size(), nullptr) != 1) {
+  if (parsed == nullptr ||
+      EC_POINT_oct2point(group, parsed.get(), point.data(), point.size(), nullptr) != 1) {
     ERR_clear_error();
     return Unsupported("an elliptic point that is not on its curve");
   }
@@ -92,9 +102,10 @@ absl::StatusOr<KeyAlgorithm> ParseKeyAlgorithm(std::string_view name, const std:
   for (const auto& [algorithm, known] : kAlgorithms) {
     if (name == known) return algorithm;
   }
-  return base::InvalidField(field, "KEY_ALGORITHM_UNKNOWN",
-                            absl::StrCat("unknown key algorithm \"", base::ToAbsl(name.substr(0, 40)),
-                                         "\"; use rsa2048, rsa3072, rsa4096, ecdsa-p256, ecdsa-p384 or rsa1024"));
+  return base::InvalidField(
+      field, "KEY_ALGORITHM_UNKNOWN",
+      absl::StrCat("unknown key algorithm \"", base::ToAbsl(name.substr(0, 40)),
+                   "\"; use rsa2048, rsa3072, rsa4096, ecdsa-p256, ecdsa-p384 or rsa1024"));
 }
 
 std::string PrintKeyAlgorithm(KeyAlgorithm algorithm) {
@@ -128,7 +139,8 @@ absl::StatusOr<KeyAlgorithm> AlgorithmOfSpki(const base::Bytes& spki_der) {
   }
   if (oid == "1.2.840.10045.2.1") {
     std::string curve;
-    if (!algorithm.ReadOid(&curve) || !algorithm.AtEnd()) return Unsupported("an elliptic key without a named curve");
+    if (!algorithm.ReadOid(&curve) || !algorithm.AtEnd())
+      return Unsupported("an elliptic key without a named curve");
     return EcAlgorithm(curve, key);
   }
   return Unsupported(absl::StrCat("the key algorithm ", oid));
@@ -151,7 +163,8 @@ absl::StatusOr<PrivateKey> PrivateKey::FromPkey(PkeyPtr key) {
 absl::StatusOr<PrivateKey> PrivateKey::FromPkcs8Der(const base::Secret& der) {
   const auto malformed = [] {
     ERR_clear_error();
-    return base::WithReason(absl::InvalidArgumentError("the octets are not a PKCS#8 private key"), "KEY_MALFORMED");
+    return base::WithReason(absl::InvalidArgumentError("the octets are not a PKCS#8 private key"),
+                            "KEY_MALFORMED");
   };
   ERR_clear_error();
   const unsigned char* next = der.data();

@@ -21,8 +21,8 @@ absl::StatusOr<KeyAlgorithm> ParseKeyAlgorithm(std::string_view name, const std:
 std::string PrintKeyAlgorithm(KeyAlgorithm algorithm);
 bool IsRsa(KeyAlgorithm algorithm);
 
-// The algorithm of a SubjectPublicKeyInfo. kInvalidArgument, reason KEY_UNSUPPORTED: another algorithm, size or
-// curve, an unsafe exponent, a point off its curve. Costs microseconds: no key object is built.
+// The algorithm of a SubjectPublicKeyInfo. kInvalidArgument, reason KEY_UNSUPPORTED: another algorithm, size
+// or curve, an unsafe exponent, a point off its curve. Costs microseconds: no key object is built.
 absl::StatusOr<KeyAlgorithm> AlgorithmOfSpki(const base::Bytes& spki_der);
 
 // Movable owner. Reading (get, spki_der) is thread-safe.
@@ -49,7 +49,8 @@ class PrivateKey {
   KeyAlgorithm algorithm_;
 };
 
-// Where RSA primes come from; nettle is about four times faster than OpenSSL 3.0. Elliptic keys are OpenSSL's.
+// Where RSA primes come from; nettle is about four times faster than OpenSSL 3.0. Elliptic keys are
+// OpenSSL's.
 enum class RsaGenerator { kNettle, kOpenSsl };
 
 // Thread-safe.

@@ -20,8 +20,8 @@ namespace {
 
 constexpr unsigned kPublicExponent = 65537;
 
-// GMP hands memory back without clearing it, and intermediate values of key generation are as secret as the key.
-// Our hooks use malloc like GMP's own, so blocks from before they were set may be freed through them.
+// GMP hands memory back without clearing it, and intermediate values of key generation are as secret as the
+// key. Our hooks use malloc like GMP's own, so blocks from before they were set may be freed through them.
 void* GmpAllocate(std::size_t size) {
   void* block = std::malloc(size);
   if (block == nullptr) std::abort();
@@ -44,8 +44,8 @@ struct RandomSource {
   bool failed = false;
 };
 
-// nettle cannot be told that randomness failed: the kernel's is put in its place, so that its search for primes
-// ends, and the result is thrown away.
+// nettle cannot be told that randomness failed: the kernel's is put in its place, so that its search for
+// primes ends, and the result is thrown away.
 void FillRandom(void* context, std::size_t length, std::uint8_t* out) {
   if (RAND_priv_bytes(out, static_cast<int>(length)) == 1) return;
   static_cast<RandomSource*>(context)->failed = true;
@@ -78,7 +78,8 @@ BignumPtr ToBignum(const mpz_t value) {
   std::size_t count = 0;
   mpz_export(octets.data(), &count, 1, 1, 1, 0, value);
   BignumPtr number(BN_secure_new());
-  if (number != nullptr && BN_bin2bn(octets.data(), static_cast<int>(count), number.get()) == nullptr) number.reset();
+  if (number != nullptr && BN_bin2bn(octets.data(), static_cast<int>(count), number.get()) == nullptr)
+    number.reset();
   base::WipeMemory(octets.data(), octets.size());
   return number;
 }
@@ -122,8 +123,8 @@ absl::StatusOr<PkeyPtr> GenerateWithNettle(unsigned bits) {
   NettleKeyPair pair;
   RandomSource random;
   mpz_set_ui(pair.public_key.e, kPublicExponent);
-  const int made = rsa_generate_keypair(&pair.public_key, &pair.private_key, &random, FillRandom, nullptr, nullptr,
-                                        bits, /*e_size=*/0);
+  const int made = rsa_generate_keypair(&pair.public_key, &pair.private_key, &random, FillRandom, nullptr,
+                                        nullptr, bits, /*e_size=*/0);
   if (made != 1) return absl::InternalError("generating an RSA key failed");
   if (random.failed) return OpenSslError("the random source failed while generating an RSA key");
   return FromNettle(pair);
@@ -131,11 +132,16 @@ absl::StatusOr<PkeyPtr> GenerateWithNettle(unsigned bits) {
 
 unsigned RsaBits(KeyAlgorithm algorithm) {
   switch (algorithm) {
-    case KeyAlgorithm::kRsa1024: return 1024;
-    case KeyAlgorithm::kRsa2048: return 2048;
-    case KeyAlgorithm::kRsa3072: return 3072;
-    case KeyAlgorithm::kRsa4096: return 4096;
-    default: return 0;
+    case KeyAlgorithm::kRsa1024:
+      return 1024;
+    case KeyAlgorithm::kRsa2048:
+      return 2048;
+    case KeyAlgorithm::kRsa3072:
+      return 3072;
+    case KeyAlgorithm::kRsa4096:
+      return 4096;
+    default:
+      return 0;
   }
 }
 

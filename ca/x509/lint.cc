@@ -39,15 +39,16 @@ struct Fields {
 bool ReadFields(const base::Bytes& der, Fields* fields) {
   DerReader outer(der), certificate, tbs, version, number, validity, explicit_extensions;
   return outer.Read(0x30, &certificate) && outer.AtEnd() && certificate.Read(0x30, &tbs, &fields->tbs) &&
-         certificate.Read(0x30, nullptr, &fields->outer_algorithm) && certificate.Read(0x03, &fields->signature) &&
-         certificate.AtEnd() && tbs.Read(0xa0, &version) && version.Read(0x02, &number) && version.AtEnd() &&
-         number.view() == "\x02" && tbs.Read(0x02, &fields->serial) &&
-         tbs.Read(0x30, nullptr, &fields->inner_algorithm) && tbs.Read(0x30, nullptr, &fields->issuer) &&
-         tbs.Read(0x30, &validity) && validity.ReadAny(nullptr, nullptr, &fields->not_before) &&
+         certificate.Read(0x30, nullptr, &fields->outer_algorithm) &&
+         certificate.Read(0x03, &fields->signature) && certificate.AtEnd() && tbs.Read(0xa0, &version) &&
+         version.Read(0x02, &number) && version.AtEnd() && number.view() == "\x02" &&
+         tbs.Read(0x02, &fields->serial) && tbs.Read(0x30, nullptr, &fields->inner_algorithm) &&
+         tbs.Read(0x30, nullptr, &fields->issuer) && tbs.Read(0x30, &validity) &&
+         validity.ReadAny(nullptr, nullptr, &fields->not_before) &&
          validity.ReadAny(nullptr, nullptr, &fields->not_after) && validity.AtEnd() &&
          tbs.Read(0x30, nullptr, &fields->subject) && tbs.Read(0x30, nullptr, &fields->spki) &&
-         tbs.Read(0xa3, &explicit_extensions) && tbs.AtEnd() && explicit_extensions.Read(0x30, &fields->extensions) &&
-         explicit_extensions.AtEnd();
+         tbs.Read(0xa3, &explicit_extensions) && tbs.AtEnd() &&
+         explicit_extensions.Read(0x30, &fields->extensions) && explicit_extensions.AtEnd();
 }
 
 bool IsTime(DerReader element, absl::Time expected) {
@@ -114,8 +115,8 @@ bool IsExtendedKeyUsage(DerReader value, const std::vector<std::string>& expecte
 
 bool IsSubjectKeyId(DerReader value, DerReader spki) {
   DerReader id, content, bits;
-  if (!value.Read(0x04, &id) || !value.AtEnd() || !spki.Read(0x30, &content) || !content.Read(0x30, nullptr) ||
-      !content.Read(0x03, &bits) || bits.AtEnd()) {
+  if (!value.Read(0x04, &id) || !value.AtEnd() || !spki.Read(0x30, &content) ||
+      !content.Read(0x30, nullptr) || !content.Read(0x03, &bits) || bits.AtEnd()) {
     return false;
   }
   base::Bytes digest(SHA_DIGEST_LENGTH);
@@ -167,7 +168,8 @@ bool IsExpected(const std::string& oid, bool critical, const DerReader& value, c
     DerReader copy = value, sequence, id;
     return copy.Read(0x30, &sequence) && copy.AtEnd() && sequence.Read(0x80, &id) && !id.AtEnd();
   }
-  if (oid == "2.5.29.17") return !expected.request.names.empty() && IsAlternativeNames(value, expected.request.names);
+  if (oid == "2.5.29.17")
+    return !expected.request.names.empty() && IsAlternativeNames(value, expected.request.names);
   if (oid == "2.5.29.31") return !profile.crl_url.empty() && Holds(value, profile.crl_url);
   if (oid == "1.3.6.1.5.5.7.1.1") {
     return !(profile.ocsp_url.empty() && profile.aia_ca_url.empty()) && Holds(value, profile.ocsp_url) &&
@@ -213,14 +215,14 @@ absl::Status LintExtensions(const Fields& fields, const LintExpectation& expecte
 absl::Status VerifySignature(const Fields& fields, const LintExpectation& expected) {
   ERR_clear_error();
   const MdCtxPtr context(EVP_MD_CTX_new());
-  if (fields.signature.size() < 2 || fields.signature.data()[0] != 0) return Finding("the signature is malformed");
-  if (context == nullptr ||
-      EVP_DigestVerifyInit_ex(context.get(), nullptr, expected.profile.digest.c_str(), nullptr, nullptr,
-                              expected.issuer_key, nullptr) != 1) {
+  if (fields.signature.size() < 2 || fields.signature.data()[0] != 0)
+    return Finding("the signature is malformed");
+  if (context == nullptr || EVP_DigestVerifyInit_ex(context.get(), nullptr, expected.profile.digest.c_str(),
+                                                    nullptr, nullptr, expected.issuer_key, nullptr) != 1) {
     return OpenSslError("preparing to verify a certificate signature");
   }
-  if (EVP_DigestVerify(context.get(), fields.signature.data() + 1, fields.signature.size() - 1, fields.tbs.data(),
-                       fields.tbs.size()) != 1) {
+  if (EVP_DigestVerify(context.get(), fields.signature.data() + 1, fields.signature.size() - 1,
+                       fields.tbs.data(), fields.tbs.size()) != 1) {
     ERR_clear_error();
     return Finding("the signature does not verify with the issuer's key");
   }
@@ -233,11 +235,14 @@ absl::Status LintCertificate(const base::Bytes& certificate_der, const LintExpec
   Fields fields;
   if (!ReadFields(certificate_der, &fields)) return Finding("the certificate is malformed");
   if (!IsSerial(fields.serial, expected.serial)) return Finding("the serial number is not the permit's");
-  if (!(fields.inner_algorithm == fields.outer_algorithm)) return Finding("the two signature algorithms differ");
+  if (!(fields.inner_algorithm == fields.outer_algorithm))
+    return Finding("the two signature algorithms differ");
   if (!fields.issuer.Equals(expected.issuer_name_der)) return Finding("the issuer is not the CA's subject");
-  if (!fields.subject.Equals(expected.request.subject.der())) return Finding("the subject is not the request's");
+  if (!fields.subject.Equals(expected.request.subject.der()))
+    return Finding("the subject is not the request's");
   if (!fields.spki.Equals(expected.request.spki_der)) return Finding("the public key is not the request's");
-  if (!IsTime(fields.not_before, expected.request.not_before) || !IsTime(fields.not_after, expected.request.not_after)) {
+  if (!IsTime(fields.not_before, expected.request.not_before) ||
+      !IsTime(fields.not_after, expected.request.not_after)) {
     return Finding("the validity is not the request's");
   }
   RETURN_IF_ERROR(LintExtensions(fields, expected));

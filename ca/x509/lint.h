@@ -1,6 +1,6 @@
 // The last look at a certificate before it leaves the issuer: the octets are read back by code that shares
-// nothing with what wrote them, and compared with what was asked for. A finding is our bug (kInternal), and the
-// certificate is not handed out.
+// nothing with what wrote them, and compared with what was asked for. A finding is our bug (kInternal), and
+// the certificate is not handed out.
 #pragma once
 
 #include <absl/status/status.h>

@@ -11,9 +11,8 @@ namespace {
 
 bool IsLabel(std::string_view label) {
   if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
-  return std::all_of(label.begin(), label.end(), [](char c) {
-    return c == '-' || absl::ascii_isalnum(static_cast<unsigned char>(c));
-  });
+  return std::all_of(label.begin(), label.end(),
+                     [](char c) { return c == '-' || absl::ascii_isalnum(static_cast<unsigned char>(c)); });
 }
 
 }  // namespace

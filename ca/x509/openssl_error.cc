@@ -5,7 +5,9 @@
 
 namespace phonepki::ca {
 
-absl::Status OpenSslError(const std::string& what) { return OpenSslError(absl::StatusCode::kInternal, what); }
+absl::Status OpenSslError(const std::string& what) {
+  return OpenSslError(absl::StatusCode::kInternal, what);
+}
 
 absl::Status OpenSslError(absl::StatusCode code, const std::string& what) {
   std::string message = what;

@@ -17,9 +17,11 @@
 namespace phonepki::ca {
 namespace {
 
-using X509Stack = OpenSslPtr<STACK_OF(X509), [](STACK_OF(X509)* stack) { sk_X509_pop_free(stack, X509_free); }>;
-using Pkcs7Stack = OpenSslPtr<STACK_OF(PKCS7), [](STACK_OF(PKCS7)* stack) { sk_PKCS7_pop_free(stack, PKCS7_free); }>;
-using BagStack = OpenSslPtr<STACK_OF(PKCS12_SAFEBAG), [](STACK_OF(PKCS12_SAFEBAG)* stack) {
+using X509Stack =
+    OpenSslPtr<STACK_OF(X509), [](STACK_OF(X509) * stack) { sk_X509_pop_free(stack, X509_free); }>;
+using Pkcs7Stack =
+    OpenSslPtr<STACK_OF(PKCS7), [](STACK_OF(PKCS7) * stack) { sk_PKCS7_pop_free(stack, PKCS7_free); }>;
+using BagStack = OpenSslPtr<STACK_OF(PKCS12_SAFEBAG), [](STACK_OF(PKCS12_SAFEBAG) * stack) {
   sk_PKCS12_SAFEBAG_pop_free(stack, PKCS12_SAFEBAG_free);
 }>;
 
@@ -49,8 +51,9 @@ X509Ptr Decode(const base::Bytes& der) {
   return X509Ptr(d2i_X509(nullptr, &next, static_cast<long>(der.size())));
 }
 
-// RC2 and other old ciphers live in OpenSSL's legacy provider. It is loaded into a context of its own, and only
-// this class makes that context current, so that nothing else in the process can come upon an old cipher.
+// RC2 and other old ciphers live in OpenSSL's legacy provider. It is loaded into a context of its own, and
+// only this class makes that context current, so that nothing else in the process can come upon an old
+// cipher.
 class LegacyScope {
  public:
   LegacyScope() : previous_(OSSL_LIB_CTX_set0_default(Context())) {}
@@ -90,7 +93,7 @@ absl::Status CollectKey(const PKCS8_PRIV_KEY_INFO* info, Found* found) {
   return absl::OkStatus();
 }
 
-absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG)* bags, const char* passphrase, int size, int depth,
+absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG) * bags, const char* passphrase, int size, int depth,
                          Found* found) {
   if (depth > kMaxBagDepth) return Refused("NOT_PKCS12", "the file is nested too deeply");
   for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); ++i) {
@@ -101,7 +104,8 @@ absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG)* bags, const char* passp
         break;
       case NID_pkcs8ShroudedKeyBag: {
         const Pkcs8Ptr info(PKCS12_decrypt_skey(bag, passphrase, size));
-        if (info == nullptr) return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the private key");
+        if (info == nullptr)
+          return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the private key");
         RETURN_IF_ERROR(CollectKey(info.get(), found));
         break;
       }
@@ -129,7 +133,8 @@ absl::Status CheckMac(PKCS12* file, const char** passphrase, int* size) {
   if (PKCS12_mac_present(file) != 1) return absl::OkStatus();
   const ASN1_INTEGER* iterations = nullptr;
   PKCS12_get0_mac(nullptr, nullptr, nullptr, &iterations, file);
-  if (iterations != nullptr && (ASN1_INTEGER_get(iterations) > kMaxIterations || ASN1_INTEGER_get(iterations) < 0)) {
+  if (iterations != nullptr &&
+      (ASN1_INTEGER_get(iterations) > kMaxIterations || ASN1_INTEGER_get(iterations) < 0)) {
     return Refused("NOT_PKCS12", "the file asks for more key derivation than is reasonable");
   }
   if (PKCS12_verify_mac(file, *passphrase, *size) == 1) return absl::OkStatus();
@@ -164,7 +169,8 @@ absl::StatusOr<Found> Unpack(std::string_view der, const base::Secret& terminate
       if (bags == nullptr) return Refused("NOT_PKCS12", "the contents of the PKCS#12 file cannot be read");
     } else if (type == NID_pkcs7_encrypted) {
       bags.reset(PKCS12_unpack_p7encdata(safe, passphrase, size));
-      if (bags == nullptr) return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the PKCS#12 file");
+      if (bags == nullptr)
+        return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the PKCS#12 file");
     } else {
       continue;
     }
@@ -178,7 +184,8 @@ std::vector<base::Bytes> OrderedChain(const CertificateInfo& leaf, std::vector<C
   std::vector<base::Bytes> chain;
   base::Bytes wanted = leaf.self_signed ? base::Bytes() : leaf.issuer_der;
   while (!wanted.empty()) {
-    const auto next = std::find_if(others.begin(), others.end(), [&](const auto& c) { return c.subject_der == wanted; });
+    const auto next =
+        std::find_if(others.begin(), others.end(), [&](const auto& c) { return c.subject_der == wanted; });
     if (next == others.end()) break;
     wanted = next->self_signed ? base::Bytes() : next->issuer_der;
     chain.push_back(std::move(next->der));
@@ -202,15 +209,16 @@ std::string PrintPkcs12Encryption(Pkcs12Encryption encryption) {
 }
 
 absl::StatusOr<base::Secret> WritePkcs12(const base::Bytes& certificate, const PrivateKey& key,
-                                         const std::vector<base::Bytes>& chain, const base::Secret& passphrase,
-                                         Pkcs12Encryption encryption, const std::string& friendly_name,
-                                         int iterations) {
+                                         const std::vector<base::Bytes>& chain,
+                                         const base::Secret& passphrase, Pkcs12Encryption encryption,
+                                         const std::string& friendly_name, int iterations) {
   ASSIGN_OR_RETURN(const base::Secret terminated, Terminated(passphrase));
   const char* const pass = reinterpret_cast<const char*>(terminated.data());
   ERR_clear_error();
   const X509Ptr leaf = Decode(certificate);
   const X509Stack stack(sk_X509_new_null());
-  if (leaf == nullptr || stack == nullptr) return Refused("CERTIFICATE_MALFORMED", "the certificate cannot be read");
+  if (leaf == nullptr || stack == nullptr)
+    return Refused("CERTIFICATE_MALFORMED", "the certificate cannot be read");
   for (const base::Bytes& der : chain) {
     X509Ptr link = Decode(der);
     if (link == nullptr) return Refused("CERTIFICATE_MALFORMED", "a certificate of the chain cannot be read");
@@ -224,7 +232,8 @@ absl::StatusOr<base::Secret> WritePkcs12(const base::Bytes& certificate, const P
   const int cipher = legacy ? NID_pbe_WithSHA1And3_Key_TripleDES_CBC : NID_aes_256_cbc;
   // The MAC is set apart (-1 = none yet), because its digest goes with the encryption.
   const Pkcs12Ptr file(PKCS12_create(pass, friendly_name.empty() ? nullptr : friendly_name.c_str(), key.get(),
-                                     leaf.get(), stack.get(), cipher, cipher, iterations, /*mac_iter=*/-1, 0));
+                                     leaf.get(), stack.get(), cipher, cipher, iterations, /*mac_iter=*/-1,
+                                     0));
   if (file == nullptr || PKCS12_set_mac(file.get(), pass, static_cast<int>(terminated.size()) - 1, nullptr, 0,
                                         iterations, legacy ? EVP_sha1() : EVP_sha256()) != 1) {
     return OpenSslError("writing PKCS#12");
@@ -242,10 +251,12 @@ absl::StatusOr<Pkcs12Contents> ReadPkcs12(std::string_view der, const base::Secr
   ASSIGN_OR_RETURN(const Found found, Unpack(der, terminated));
   if (found.keys.empty()) return Refused("NO_PRIVATE_KEY", "there is no private key in the PKCS#12 file");
   if (found.keys.size() > 1) {
-    return Refused("SEVERAL_KEYS", absl::StrCat("there are ", found.keys.size(),
-                                                " private keys in the PKCS#12 file; export the one that is meant"));
+    return Refused("SEVERAL_KEYS",
+                   absl::StrCat("there are ", found.keys.size(),
+                                " private keys in the PKCS#12 file; export the one that is meant"));
   }
-  if (found.certificates.empty()) return Refused("NO_CERTIFICATE", "there is no certificate in the PKCS#12 file");
+  if (found.certificates.empty())
+    return Refused("NO_CERTIFICATE", "there is no certificate in the PKCS#12 file");
   ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::FromPkcs8Der(found.keys.front()));
   std::optional<CertificateInfo> leaf;
   std::vector<CertificateInfo> others;

@@ -30,9 +30,9 @@ struct Pkcs12Contents {
 // kInvalidArgument: `certificate` is not of `key` (KEY_MISMATCH), the pass phrase is not UTF-8 or holds a NUL
 // (PASSPHRASE_INVALID), an unreadable certificate (CERTIFICATE_MALFORMED).
 absl::StatusOr<base::Secret> WritePkcs12(const base::Bytes& certificate, const PrivateKey& key,
-                                         const std::vector<base::Bytes>& chain, const base::Secret& passphrase,
-                                         Pkcs12Encryption encryption, const std::string& friendly_name,
-                                         int iterations = 2048);
+                                         const std::vector<base::Bytes>& chain,
+                                         const base::Secret& passphrase, Pkcs12Encryption encryption,
+                                         const std::string& friendly_name, int iterations = 2048);
 
 // Reads every usual encryption, RC2-40 included. kInvalidArgument with reason NOT_PKCS12, WRONG_PASSPHRASE,
 // NO_PRIVATE_KEY, SEVERAL_KEYS, NO_CERTIFICATE, KEY_MISMATCH (no certificate in the file is of the key),

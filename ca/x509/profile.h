@@ -17,7 +17,8 @@ namespace phonepki::ca {
 
 enum class CertificateKind { kCa, kWbmServer, kSpe, kTlsServer, kTlsClient };
 
-// "ca", "wbm", "spe", "tls-server", "tls-client". kInvalidArgument on `field`, reason CERTIFICATE_KIND_UNKNOWN.
+// "ca", "wbm", "spe", "tls-server", "tls-client". kInvalidArgument on `field`, reason
+// CERTIFICATE_KIND_UNKNOWN.
 absl::StatusOr<CertificateKind> ParseCertificateKind(std::string_view name, const std::string& field);
 std::string PrintCertificateKind(CertificateKind kind);
 
@@ -42,8 +43,8 @@ inline constexpr absl::Time kYear2038Limit = absl::FromUnixSeconds(2147483647);
 struct Profile {
   CertificateKind kind = CertificateKind::kTlsServer;
   bool ca = false;
-  std::optional<int> path_len;  // CA only; empty = as long as the issuer allows
-  std::uint16_t key_usage = 0;  // keyEncipherment is left out for elliptic keys
+  std::optional<int> path_len;                  // CA only; empty = as long as the issuer allows
+  std::uint16_t key_usage = 0;                  // keyEncipherment is left out for elliptic keys
   std::vector<std::string> extended_key_usage;  // dotted object identifiers
 
   // basicConstraints is critical in every certificate; others only if set here, because some SIP servers fail
@@ -51,8 +52,9 @@ struct Profile {
   bool key_usage_critical = false;
   bool extended_key_usage_critical = false;
 
-  // The authority key identifier of a self-signed certificate also names its issuer and serial number. In other
-  // certificates it never does: that would tie them to one CA certificate and break its renewal with the same key.
+  // The authority key identifier of a self-signed certificate also names its issuer and serial number. In
+  // other certificates it never does: that would tie them to one CA certificate and break its renewal with
+  // the same key.
   bool authority_issuer_and_serial = false;
 
   bool allow_2038 = false;

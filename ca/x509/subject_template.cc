@@ -55,9 +55,11 @@ struct Pattern {
 
 absl::StatusOr<Pattern> Cut(std::string_view value, const std::string& field) {
   const auto unknown = [&](const std::string& rule) {
-    return base::InvalidField(field, "TEMPLATE_UNKNOWN_PLACEHOLDER",
-                              absl::StrCat(rule, "; known are ? {mac} {mac-lower} {mac-plain} {mac-plain-lower} {ip} "
-                                                 "{fqdn} {e164} {location}"));
+    return base::InvalidField(
+        field, "TEMPLATE_UNKNOWN_PLACEHOLDER",
+        absl::StrCat(rule,
+                     "; known are ? {mac} {mac-lower} {mac-plain} {mac-plain-lower} {ip} "
+                     "{fqdn} {e164} {location}"));
   };
   Pattern pattern;
   for (std::size_t i = 0; i < value.size(); ++i) {
@@ -92,9 +94,10 @@ absl::Status CheckCommonName(const Pattern& pattern, const std::string& field) {
   const bool distinguishes = std::any_of(pattern.placeholders.begin(), pattern.placeholders.end(),
                                          [](Placeholder p) { return p != Placeholder::kLocation; });
   if (!distinguishes) {
-    return base::InvalidField(field, "TEMPLATE_WITHOUT_PLACEHOLDER",
-                              "the CN must hold ? or another placeholder that differs from phone to phone, or all "
-                              "phones would get the same name; example: C=US, O=Example, CN=?");
+    return base::InvalidField(
+        field, "TEMPLATE_WITHOUT_PLACEHOLDER",
+        "the CN must hold ? or another placeholder that differs from phone to phone, or all "
+        "phones would get the same name; example: C=US, O=Example, CN=?");
   }
   int characters = 0;
   for (const std::string& text : pattern.texts) characters += CountCharacters(text);
@@ -120,7 +123,8 @@ std::optional<std::string> Mac(const std::string& text, bool lower, bool plain) 
   for (const char c : text) {
     if (c == ':' || c == '-' || c == '.') continue;
     if (!absl::ascii_isxdigit(static_cast<unsigned char>(c))) return std::nullopt;
-    digits += lower ? absl::ascii_tolower(static_cast<unsigned char>(c)) : absl::ascii_toupper(static_cast<unsigned char>(c));
+    digits += lower ? absl::ascii_tolower(static_cast<unsigned char>(c))
+                    : absl::ascii_toupper(static_cast<unsigned char>(c));
   }
   if (digits.size() != 12) return std::nullopt;
   for (std::size_t i = 10; !plain && i > 0; i -= 2) digits.insert(i, ":");
@@ -143,8 +147,9 @@ std::optional<std::string> Fqdn(const std::string& text) {
 
 std::optional<std::string> E164(const std::string& text) {
   const absl::string_view digits = absl::StripPrefix(text, "+");
-  const bool all_digits =
-      std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
+  const bool all_digits = std::all_of(digits.begin(), digits.end(), [](char c) {
+    return absl::ascii_isdigit(static_cast<unsigned char>(c));
+  });
   if (digits.empty() || digits.size() > 15 || !all_digits) return std::nullopt;
   return text;
 }
@@ -189,9 +194,9 @@ class Renderer {
   std::string Required(std::optional<std::string> value, const char* reason, const char* what) {
     if (value) return *std::move(value);
     if (status_.ok()) {
-      status_ = base::WithReason(
-          absl::FailedPreconditionError(absl::StrCat("the template needs ", what, ", and the device has none that is valid")),
-          reason);
+      status_ = base::WithReason(absl::FailedPreconditionError(absl::StrCat(
+                                     "the template needs ", what, ", and the device has none that is valid")),
+                                 reason);
     }
     return "";
   }
@@ -222,15 +227,24 @@ class Renderer {
     constexpr char kNoMac[] = "DEVICE_HAS_NO_MAC";
     constexpr char kMac[] = "a MAC address";
     switch (placeholder) {
-      case Placeholder::kSource: return FromSource();
-      case Placeholder::kMac: return Required(Mac(device_.mac, false, false), kNoMac, kMac);
-      case Placeholder::kMacLower: return Required(Mac(device_.mac, true, false), kNoMac, kMac);
-      case Placeholder::kMacPlain: return Required(Mac(device_.mac, false, true), kNoMac, kMac);
-      case Placeholder::kMacPlainLower: return Required(Mac(device_.mac, true, true), kNoMac, kMac);
-      case Placeholder::kIp: return UseIp();
-      case Placeholder::kFqdn: return UseFqdn();
-      case Placeholder::kE164: return Required(E164(device_.e164), "DEVICE_HAS_NO_E164", "a telephone number (E.164)");
-      case Placeholder::kLocation: return Required(Location(device_.location), "DEVICE_HAS_NO_LOCATION", "a location");
+      case Placeholder::kSource:
+        return FromSource();
+      case Placeholder::kMac:
+        return Required(Mac(device_.mac, false, false), kNoMac, kMac);
+      case Placeholder::kMacLower:
+        return Required(Mac(device_.mac, true, false), kNoMac, kMac);
+      case Placeholder::kMacPlain:
+        return Required(Mac(device_.mac, false, true), kNoMac, kMac);
+      case Placeholder::kMacPlainLower:
+        return Required(Mac(device_.mac, true, true), kNoMac, kMac);
+      case Placeholder::kIp:
+        return UseIp();
+      case Placeholder::kFqdn:
+        return UseFqdn();
+      case Placeholder::kE164:
+        return Required(E164(device_.e164), "DEVICE_HAS_NO_E164", "a telephone number (E.164)");
+      case Placeholder::kLocation:
+        return Required(Location(device_.location), "DEVICE_HAS_NO_LOCATION", "a location");
     }
     return "";
   }
@@ -272,14 +286,17 @@ absl::StatusOr<SubjectTemplate> SubjectTemplate::Parse(std::string_view text, co
     }
   }
   const int count = pattern.CommonNameCount();
-  if (count == 0) return base::InvalidField(field, "TEMPLATE_WITHOUT_CN", "the template needs a CN, such as CN=?");
-  if (count > 1) return base::InvalidField(field, "TEMPLATE_SEVERAL_CNS", "the template may have only one CN");
+  if (count == 0)
+    return base::InvalidField(field, "TEMPLATE_WITHOUT_CN", "the template needs a CN, such as CN=?");
+  if (count > 1)
+    return base::InvalidField(field, "TEMPLATE_SEVERAL_CNS", "the template may have only one CN");
   ASSIGN_OR_RETURN(const Pattern common_name, Cut(*pattern.CommonName(), field));
   RETURN_IF_ERROR(CheckCommonName(common_name, field));
   return SubjectTemplate(std::string(text), std::move(pattern));
 }
 
-absl::StatusOr<RenderedSubject> SubjectTemplate::Render(const EndPointNames& device, NameSource source) const {
+absl::StatusOr<RenderedSubject> SubjectTemplate::Render(const EndPointNames& device,
+                                                        NameSource source) const {
   Renderer renderer(device, source);
   auto subject = pattern_.Rewritten("template", [&](const std::string& oid, const std::string& text) {
     return oid == kCommonName || oid == kOrganizationalUnit ? renderer.Fill(text) : text;
@@ -288,14 +305,15 @@ absl::StatusOr<RenderedSubject> SubjectTemplate::Render(const EndPointNames& dev
   if (!subject.ok()) {
     const std::string reason = base::ReasonOf(subject.status());
     return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat("for this device the template gives no valid name: ",
-                                                   subject.status().message())),
+        absl::FailedPreconditionError(
+            absl::StrCat("for this device the template gives no valid name: ", subject.status().message())),
         reason);
   }
   RenderedSubject rendered{*std::move(subject), std::move(renderer.names())};
   // A client that finds alternative names no longer looks at the CN, so a host name there must be among them.
   const std::string common_name = rendered.subject.CommonName().value_or("");
-  if (common_name.find('.') != std::string::npos && IsDnsName(common_name)) AddOnce(common_name, &rendered.names.dns);
+  if (common_name.find('.') != std::string::npos && IsDnsName(common_name))
+    AddOnce(common_name, &rendered.names.dns);
   return rendered;
 }
 

@@ -35,7 +35,8 @@ std::string PrintNameSource(NameSource source);
 
 struct RenderedSubject {
   DistinguishedName subject;
-  // The device names that were used, and the common name itself where it is a host name of two or more labels.
+  // The device names that were used, and the common name itself where it is a host name of two or more
+  // labels.
   SubjectAltNames names;
 };
 
@@ -47,8 +48,8 @@ class SubjectTemplate {
   // TEMPLATE_TOO_LONG (the fixed text of the CN alone is over 64 characters).
   static absl::StatusOr<SubjectTemplate> Parse(std::string_view text, const std::string& field);
 
-  // kFailedPrecondition: DEVICE_HAS_NO_IP, _FQDN, _NAME (neither, where either would do), _MAC, _E164, _LOCATION
-  // (unknown or not usable in a certificate), COMMON_NAME_TOO_LONG.
+  // kFailedPrecondition: DEVICE_HAS_NO_IP, _FQDN, _NAME (neither, where either would do), _MAC, _E164,
+  // _LOCATION (unknown or not usable in a certificate), COMMON_NAME_TOO_LONG.
   absl::StatusOr<RenderedSubject> Render(const EndPointNames& device, NameSource source) const;
 
   const std::string& text() const { return text_; }

@@ -7,8 +7,8 @@
 
 namespace phonepki::ca {
 
-// Takes the next code point off `text`. False, and `text` unchanged, for an overlong form, a surrogate, a value
-// beyond U+10FFFF or a cut sequence.
+// Takes the next code point off `text`. False, and `text` unchanged, for an overlong form, a surrogate, a
+// value beyond U+10FFFF or a cut sequence.
 bool NextCodePoint(std::string_view* text, std::uint32_t* code_point);
 void AppendUtf8(std::uint32_t code_point, std::string* out);
 // The number of characters, or -1 if `text` is not UTF-8.

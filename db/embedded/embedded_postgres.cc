@@ -112,7 +112,8 @@ absl::Status EmbeddedPostgres::Prepare() {
   if (geteuid() == 0) {
     const passwd* entry = getpwnam(options_.run_as.c_str());
     if (entry == nullptr) {
-      return Refuse("POSTGRES_NOT_FOUND", absl::StrCat("no user \"", options_.run_as, "\" to run PostgreSQL as"));
+      return Refuse("POSTGRES_NOT_FOUND",
+                    absl::StrCat("no user \"", options_.run_as, "\" to run PostgreSQL as"));
     }
     identity_ = {entry->pw_uid, entry->pw_gid, true, entry->pw_name};
   }
@@ -159,13 +160,16 @@ absl::Status EmbeddedPostgres::CheckReachable() const {
   if (!identity_.drop) return absl::OkStatus();
   for (fs::path path = fs::absolute(root_); path != path.root_path(); path = path.parent_path()) {
     struct stat facts {};
-    if (stat(path.c_str(), &facts) != 0) return absl::InternalError(absl::StrCat("cannot stat ", path.string()));
-    const bool open = (facts.st_mode & S_IXOTH) || (facts.st_uid == identity_.uid && (facts.st_mode & S_IXUSR)) ||
+    if (stat(path.c_str(), &facts) != 0)
+      return absl::InternalError(absl::StrCat("cannot stat ", path.string()));
+    const bool open = (facts.st_mode & S_IXOTH) ||
+                      (facts.st_uid == identity_.uid && (facts.st_mode & S_IXUSR)) ||
                       (facts.st_gid == identity_.gid && (facts.st_mode & S_IXGRP));
     if (!open) {
-      return Refuse("DATA_DIR_UNREACHABLE",
-                    absl::StrCat("the user ", identity_.name, ", as whom PostgreSQL runs, cannot enter ",
-                                 path.string(), ": choose another --data-dir or run `chmod o+x ", path.string(), "`"));
+      return Refuse(
+          "DATA_DIR_UNREACHABLE",
+          absl::StrCat("the user ", identity_.name, ", as whom PostgreSQL runs, cannot enter ", path.string(),
+                       ": choose another --data-dir or run `chmod o+x ", path.string(), "`"));
     }
   }
   return absl::OkStatus();
@@ -175,7 +179,8 @@ pid_t EmbeddedPostgres::Spawn(const std::vector<std::string>& arguments) const {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  char* environment[] = {const_cast<char*>("PATH=/usr/bin:/bin"), const_cast<char*>("LC_ALL=C.UTF-8"), nullptr};
+  char* environment[] = {const_cast<char*>("PATH=/usr/bin:/bin"), const_cast<char*>("LC_ALL=C.UTF-8"),
+                         nullptr};
   const int log = open((root_ + "/postgres.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
   const pid_t parent = getpid();
   const pid_t child = fork();
@@ -184,7 +189,8 @@ pid_t EmbeddedPostgres::Spawn(const std::vector<std::string>& arguments) const {
     return child;
   }
   // Only async-signal-safe calls from here: other threads may hold locks.
-  if (identity_.drop && (setgroups(0, nullptr) != 0 || setgid(identity_.gid) != 0 || setuid(identity_.uid) != 0)) {
+  if (identity_.drop &&
+      (setgroups(0, nullptr) != 0 || setgid(identity_.gid) != 0 || setuid(identity_.uid) != 0)) {
     _exit(126);
   }
   // After the change of user, which clears it. The parent may have died in between.
@@ -209,8 +215,9 @@ absl::Status EmbeddedPostgres::InitCluster() {
   std::error_code error;
   fs::remove_all(fresh, error);
   RETURN_IF_ERROR(MakeDirectory(fresh, 0700, identity_.uid, identity_.gid));
-  const pid_t child = Spawn({options_.binaries + "/initdb", "-D", fresh, "-U", kDatabaseUser, "-E", "UTF8",
-                             "--locale=C.UTF-8", "--auth-local=peer", "--auth-host=reject", "--no-instructions"});
+  const pid_t child =
+      Spawn({options_.binaries + "/initdb", "-D", fresh, "-U", kDatabaseUser, "-E", "UTF8",
+             "--locale=C.UTF-8", "--auth-local=peer", "--auth-host=reject", "--no-instructions"});
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     return absl::InternalError(absl::StrCat("initdb failed; see ", root_, "/postgres.log"));
@@ -226,7 +233,8 @@ absl::Status EmbeddedPostgres::WriteConfiguration() {
   const gid_t gid = identity_.gid;
   RETURN_IF_ERROR(WriteFile(cluster_ + "/pg_hba.conf", "local all all peer map=embed\n", uid, gid));
   std::string map = absl::StrCat("embed ", identity_.name, " ", kDatabaseUser, "\n");
-  if (OwnUserName() != identity_.name) absl::StrAppend(&map, "embed ", OwnUserName(), " ", kDatabaseUser, "\n");
+  if (OwnUserName() != identity_.name)
+    absl::StrAppend(&map, "embed ", OwnUserName(), " ", kDatabaseUser, "\n");
   return WriteFile(cluster_ + "/pg_ident.conf", map, uid, gid);
 }
 
@@ -244,8 +252,8 @@ bool EmbeddedPostgres::ClusterHasProcesses() const {
 
 absl::Status EmbeddedPostgres::RemoveStaleFiles() {
   if (!fs::exists(cluster_ + "/postmaster.pid")) return absl::OkStatus();
-  // Orphans of a killed server stop by themselves within moments. The lock file may only go when nobody is left:
-  // it guards the shared memory.
+  // Orphans of a killed server stop by themselves within moments. The lock file may only go when nobody is
+  // left: it guards the shared memory.
   const absl::Time limit = absl::Now() + absl::Seconds(30);
   while (ClusterHasProcesses()) {
     if (absl::Now() > limit) {
@@ -261,7 +269,8 @@ absl::Status EmbeddedPostgres::RemoveStaleFiles() {
 }
 
 absl::Status EmbeddedPostgres::WaitReady(pid_t pid) {
-  const std::string maintenance = absl::StrCat("host=", socket_, " port=5432 user=", kDatabaseUser, " dbname=postgres");
+  const std::string maintenance =
+      absl::StrCat("host=", socket_, " port=5432 user=", kDatabaseUser, " dbname=postgres");
   const absl::Time limit = absl::Now() + absl::Seconds(120);  // crash recovery may take its time
   while (PQping(maintenance.c_str()) != PQPING_OK) {
     int status = 0;
@@ -279,7 +288,8 @@ absl::Status EmbeddedPostgres::WaitReady(pid_t pid) {
   if (PQntuples(exists.get()) == 0) {
     const auto made = run("CREATE DATABASE phonepki");
     if (PQresultStatus(made.get()) != PGRES_COMMAND_OK) {
-      return absl::InternalError(absl::StrCat("cannot create the database: ", PQerrorMessage(connection.get())));
+      return absl::InternalError(
+          absl::StrCat("cannot create the database: ", PQerrorMessage(connection.get())));
     }
   }
   return absl::OkStatus();
@@ -290,10 +300,10 @@ void EmbeddedPostgres::Supervise() {
     std::vector<std::string> arguments = {options_.binaries + "/postgres", "-D", cluster_};
     for (const std::string& setting :
          {std::string("listen_addresses="), "unix_socket_directories=" + socket_,
-          std::string("unix_socket_permissions=0700"), std::string("port=5432"), std::string("max_connections=120"),
-          std::string("shared_buffers=256MB"), std::string("jit=off"), std::string("max_wal_size=2GB"),
-          std::string("timezone=UTC"), std::string("log_timezone=UTC"), std::string("logging_collector=off"),
-          std::string(options_.fsync ? "fsync=on" : "fsync=off")}) {
+          std::string("unix_socket_permissions=0700"), std::string("port=5432"),
+          std::string("max_connections=120"), std::string("shared_buffers=256MB"), std::string("jit=off"),
+          std::string("max_wal_size=2GB"), std::string("timezone=UTC"), std::string("log_timezone=UTC"),
+          std::string("logging_collector=off"), std::string(options_.fsync ? "fsync=on" : "fsync=off")}) {
       arguments.push_back("-c");
       arguments.push_back(setting);
     }

@@ -1,9 +1,9 @@
 // A private PostgreSQL cluster inside the data directory: unix socket only, no TCP port, no password (peer).
 // As root PostgreSQL runs as an unprivileged user, since it refuses uid 0.
 //
-// Survives: its own kill -9 (a supervising thread starts it again), kill -9 of this process (PostgreSQL is told to
-// stop) and of the whole tree (stale lock files are removed once no process lives in the cluster). A second process
-// on the same data directory is refused.
+// Survives: its own kill -9 (a supervising thread starts it again), kill -9 of this process (PostgreSQL is
+// told to stop) and of the whole tree (stale lock files are removed once no process lives in the cluster). A
+// second process on the same data directory is refused.
 #pragma once
 
 #include <sys/types.h>
@@ -24,10 +24,10 @@ namespace phonepki::db {
 class EmbeddedPostgres {
  public:
   struct Options {
-    std::string data_dir;              // the cluster lives in <data_dir>/postgres
-    std::string binaries;              // empty: the newest /usr/lib/postgresql/*/bin
-    std::string run_as = "postgres";   // when this process is root
-    bool fsync = true;                 // false only for throw-away clusters in tests
+    std::string data_dir;             // the cluster lives in <data_dir>/postgres
+    std::string binaries;             // empty: the newest /usr/lib/postgresql/*/bin
+    std::string run_as = "postgres";  // when this process is root
+    bool fsync = true;                // false only for throw-away clusters in tests
   };
 
   // initdb at the first start. kFailedPrecondition reasons:
@@ -66,14 +66,15 @@ class EmbeddedPostgres {
 
   Options options_;
   Identity identity_{};
-  std::string root_;      // <data_dir>/postgres
-  std::string cluster_;   // <root>/data
-  std::string socket_;    // <root>/run, or an abstract name when the path is too long
+  std::string root_;     // <data_dir>/postgres
+  std::string cluster_;  // <root>/data
+  std::string socket_;   // <root>/run, or an abstract name when the path is too long
   std::string url_;
   int lock_fd_ = -1;
   std::atomic<pid_t> pid_{0};
 
-  // PR_SET_PDEATHSIG follows the thread that forked, so one thread forks every postmaster and lives to the end.
+  // PR_SET_PDEATHSIG follows the thread that forked, so one thread forks every postmaster and lives to the
+  // end.
   std::thread supervisor_;
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -85,14 +85,14 @@ CREATE TRIGGER job_insert_history AFTER INSERT ON job
 CREATE FUNCTION job_record_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO job_event (job_id, deployment_id, from_state, to_state, reason, reason_text, attempt)
-  SELECT new.id, new.deployment_id, old.state, new.state, new.reason, new.reason_text, new.attempt
-    FROM before AS old JOIN after AS new USING (id)
-   WHERE old.state <> new.state OR old.reason <> new.reason
-   ORDER BY new.id;
+  SELECT n.id, n.deployment_id, b.state, n.state, n.reason, n.reason_text, n.attempt
+    FROM former AS b JOIN latter AS n USING (id)
+   WHERE b.state <> n.state OR b.reason <> n.reason
+   ORDER BY n.id;
   RETURN NULL;
 END $$;
 CREATE TRIGGER job_update_history AFTER UPDATE ON job
-  REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION job_record_update();
+  REFERENCING OLD TABLE AS former NEW TABLE AS latter FOR EACH STATEMENT EXECUTE FUNCTION job_record_update();
 
 -- A phone session: lives across connections, replicas and restarts. The cookie itself is not stored.
 CREATE TABLE phone_session (

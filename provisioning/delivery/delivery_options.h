@@ -1,4 +1,5 @@
-// The settings of sessions, knocks and probes; filled from the server's configuration (docs/configuration.md).
+// The settings of sessions, knocks and probes; filled from the server's configuration
+// (docs/configuration.md).
 #pragma once
 
 #include <string>
@@ -14,17 +15,17 @@ namespace phonepki::provisioning {
 enum class Admission { kOpen, kKnownDevices, kNetworks };
 
 struct DeliveryOptions {
-  Admission admission = Admission::kOpen;   // who may register in default mode
-  std::vector<std::string> networks;        // CIDR, for kNetworks
+  Admission admission = Admission::kOpen;  // who may register in default mode
+  std::vector<std::string> networks;       // CIDR, for kNetworks
 
   absl::Duration session_timeout = absl::Seconds(120);
   absl::Duration knock_timeout = absl::Seconds(10);
   absl::Duration knock_lifetime = absl::Seconds(120);
   absl::Duration contact_gap = absl::Seconds(300);
   absl::Duration min_knock_interval = absl::Seconds(60);
-  double knock_rate = 100;                  // per second in this process
+  double knock_rate = 100;  // per second in this process
   int knock_concurrency = 200;
-  std::string advertise_address;            // empty: the phone calls the server it is configured for
+  std::string advertise_address;  // empty: the phone calls the server it is configured for
   int advertise_port = 0;
 
   int probe_port = 443;

@@ -15,18 +15,29 @@
 namespace phonepki::provisioning {
 namespace {
 
-db::JobFence FenceOf(const db::JobRecord& job) { return {job.id, job.attempt}; }
+db::JobFence FenceOf(const db::JobRecord& job) {
+  return {job.id, job.attempt};
+}
 
 }  // namespace
 
 KnockWorker::KnockWorker(db::Database& database, Issuance& issuance, phone::IoRuntime& io,
                          const DeliveryOptions& options, std::string name)
-    : database_(database), issuance_(issuance), io_(io), options_(options), name_(std::move(name)),
-      tokens_(options.knock_rate), refilled_(absl::Now()) {}
+    : database_(database),
+      issuance_(issuance),
+      io_(io),
+      options_(options),
+      name_(std::move(name)),
+      tokens_(options.knock_rate),
+      refilled_(absl::Now()) {}
 
-KnockWorker::~KnockWorker() { Stop(); }
+KnockWorker::~KnockWorker() {
+  Stop();
+}
 
-void KnockWorker::Start() { thread_ = std::thread([this] { Run(); }); }
+void KnockWorker::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 void KnockWorker::Stop() {
   wake_->Stop();
@@ -53,7 +64,8 @@ int KnockWorker::Budget() {
                      std::max(1.0, options_.knock_rate));
   refilled_ = now;
   absl::MutexLock lock(&results_->mutex);
-  return std::min({options_.batch, options_.knock_concurrency - results_->in_flight, static_cast<int>(tokens_)});
+  return std::min(
+      {options_.batch, options_.knock_concurrency - results_->in_flight, static_cast<int>(tokens_)});
 }
 
 absl::StatusOr<int> KnockWorker::RunOnce() {
@@ -97,12 +109,18 @@ std::vector<KnockWorker::Claimed> KnockWorker::Sort(std::vector<Claimed> claimed
   for (Claimed& item : claimed) {
     const db::JobRecord& job = item.job;
     if (job.state == db::job_state::kRunning && job.reason == db::job_reason::kWritten) {
-      // The phone accepted the certificate and the session broke off before the read-back: the probe will tell.
-      releases.push_back({FenceOf(job), db::job_state::kVerifying, kSessionLost,
-                          "the session broke off after the write; the phone's web server is to be looked at"});
+      // The phone accepted the certificate and the session broke off before the read-back: the probe will
+      // tell.
+      releases.push_back(
+          {FenceOf(job), db::job_state::kVerifying, kSessionLost,
+           "the session broke off after the write; the phone's web server is to be looked at"});
     } else if (job.state == db::job_state::kRunning) {
-      db::JobRelease release{FenceOf(job), db::job_state::kDeferred, kSessionLost, "the session broke off",
-                             BackOff(options_, job.failures), 1};
+      db::JobRelease release{FenceOf(job),
+                             db::job_state::kDeferred,
+                             kSessionLost,
+                             "the session broke off",
+                             BackOff(options_, job.failures),
+                             1};
       if (job.failures + 1 >= options_.max_failures) release.state = db::job_state::kFailed;
       releases.push_back(release);
     } else if (job.state == db::job_state::kWaiting) {
@@ -144,7 +162,9 @@ std::vector<db::KnockOrder> KnockWorker::Issue(const std::vector<Claimed>& claim
   std::vector<absl::StatusOr<std::int64_t>> certificates;
   if (looked_up.ok()) {
     for (const Claimed& item : claimed) {
-      orders.push_back({item.device.id, item.job.slot, FenceOf(item.job),
+      orders.push_back({item.device.id,
+                        item.job.slot,
+                        FenceOf(item.job),
                         deployments[item.job.deployment_id].connector_id,
                         {item.device.mac, item.device.ip_address, item.device.fqdn, item.device.e164,
                          locations[item.device.location_id]}});
@@ -161,10 +181,13 @@ std::vector<db::KnockOrder> KnockWorker::Issue(const std::vector<Claimed>& claim
       continue;
     }
     const absl::Status& status = certificates[i].status();
-    const bool passing = absl::IsUnavailable(status) || absl::IsAborted(status) || absl::IsDeadlineExceeded(status);
-    const std::string reason = base::ReasonOf(status).empty() ? db::job_reason::kTryAgain : base::ReasonOf(status);
+    const bool passing =
+        absl::IsUnavailable(status) || absl::IsAborted(status) || absl::IsDeadlineExceeded(status);
+    const std::string reason =
+        base::ReasonOf(status).empty() ? db::job_reason::kTryAgain : base::ReasonOf(status);
     // The text of an internal error belongs into the log, not into a job.
-    const std::string text = absl::IsInternal(status) ? "issuing failed; see the log" : std::string(status.message());
+    const std::string text =
+        absl::IsInternal(status) ? "issuing failed; see the log" : std::string(status.message());
     if (absl::IsInternal(status)) base::LogError("issuance_failed", {{"job", job.id}, {"error", status}});
     releases.push_back({FenceOf(job), passing ? job.state : db::job_state::kFailed, reason, text,
                         passing ? BackOff(options_, job.failures) : absl::ZeroDuration()});
@@ -184,14 +207,18 @@ absl::Status KnockWorker::Arm(const std::vector<Claimed>& claimed, const std::ve
       armed.insert(ids.begin(), ids.end());
     }
     for (const Claimed& item : claimed) {
-      const bool ordered = std::any_of(orders.begin(), orders.end(),
-                                       [&](const db::KnockOrder& order) { return order.fence.job_id == item.job.id; });
+      const bool ordered = std::any_of(orders.begin(), orders.end(), [&](const db::KnockOrder& order) {
+        return order.fence.job_id == item.job.id;
+      });
       if (!ordered || armed.contains(item.job.id)) continue;
       // Within the contact gap the phone would ignore us, and knocking too often crashes it (wpi.md 1.5).
-      const absl::Duration since = item.device.knocked_at ? absl::Now() - *item.device.knocked_at : absl::ZeroDuration();
-      const absl::Duration wait = std::clamp(options_.contact_gap - since, absl::Milliseconds(200), options_.contact_gap);
+      const absl::Duration since =
+          item.device.knocked_at ? absl::Now() - *item.device.knocked_at : absl::ZeroDuration();
+      const absl::Duration wait =
+          std::clamp(options_.contact_gap - since, absl::Milliseconds(200), options_.contact_gap);
       all.push_back({FenceOf(item.job), item.job.state, db::job_reason::kContactGap,
-                     absl::StrCat("may be knocked at again in ", absl::FormatDuration(absl::Ceil(wait, absl::Seconds(1)))),
+                     absl::StrCat("may be knocked at again in ",
+                                  absl::FormatDuration(absl::Ceil(wait, absl::Seconds(1)))),
                      wait});
     }
     if (all.empty()) return absl::OkStatus();

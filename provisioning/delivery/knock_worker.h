@@ -1,8 +1,8 @@
-// Takes due jobs in batches, has their certificates issued, and knocks at the phones. Holds neither a thread nor a
-// connection while a phone takes its time: a knocked job waits in the database until the phone calls.
+// Takes due jobs in batches, has their certificates issued, and knocks at the phones. Holds neither a thread
+// nor a connection while a phone takes its time: a knocked job waits in the database until the phone calls.
 //
-// Dying at any point loses nothing: before ArmKnocks the lease runs out and the job is claimed again (its certificate
-// is found, not issued anew); after it the knock's lifetime runs out.
+// Dying at any point loses nothing: before ArmKnocks the lease runs out and the job is claimed again (its
+// certificate is found, not issued anew); after it the knock's lifetime runs out.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ namespace phonepki::provisioning {
 
 class KnockWorker {
  public:
-  KnockWorker(db::Database& database, Issuance& issuance, phone::IoRuntime& io, const DeliveryOptions& options,
-              std::string name);
+  KnockWorker(db::Database& database, Issuance& issuance, phone::IoRuntime& io,
+              const DeliveryOptions& options, std::string name);
   ~KnockWorker();
 
   void Start();
@@ -63,7 +63,8 @@ class KnockWorker {
   absl::StatusOr<std::vector<Claimed>> Claim(int limit);
   // Splits off what cannot be knocked now; its releases are appended.
   std::vector<Claimed> Sort(std::vector<Claimed> claimed, std::vector<db::JobRelease>& releases) const;
-  std::vector<db::KnockOrder> Issue(const std::vector<Claimed>& claimed, std::vector<db::JobRelease>& releases);
+  std::vector<db::KnockOrder> Issue(const std::vector<Claimed>& claimed,
+                                    std::vector<db::JobRelease>& releases);
   absl::Status Arm(const std::vector<Claimed>& claimed, const std::vector<db::KnockOrder>& orders,
                    std::vector<db::JobRelease>& releases);
   void SendKnock(const Claimed& claimed);

@@ -41,12 +41,14 @@ std::string NewCookie() {
       absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(octets), sizeof octets)));
 }
 
-base::Bytes CookieHash(const std::string& cookie) { return ca::Sha256(base::Bytes(cookie.begin(), cookie.end())); }
+base::Bytes CookieHash(const std::string& cookie) {
+  return ca::Sha256(base::Bytes(cookie.begin(), cookie.end()));
+}
 
 // A refusal that will be the same next time.
 bool IsHopeless(const std::string& item_status) {
-  for (const char* status : {"invalid data", "unknown item", "read only", "not supported", "unexpected item",
-                             "invalid index"}) {
+  for (const char* status :
+       {"invalid data", "unknown item", "read only", "not supported", "unexpected item", "invalid index"}) {
     if (item_status == status) return true;
   }
   return false;
@@ -87,7 +89,8 @@ std::string FindSerial(const std::string& info, const std::vector<std::string>& 
 }
 
 bool PlacementChanged(const db::DeviceRecord& before, const db::DeviceRecord& now) {
-  return before.ip_address != now.ip_address || before.e164 != now.e164 || before.device_type != now.device_type;
+  return before.ip_address != now.ip_address || before.e164 != now.e164 ||
+         before.device_type != now.device_type;
 }
 
 }  // namespace
@@ -101,7 +104,8 @@ absl::Duration BackOff(const DeliveryOptions& options, int attempts) {
 std::vector<std::string> ReadSessionCookies(const std::string& header) {
   std::vector<std::string> values;
   for (absl::string_view part : absl::StrSplit(header, absl::ByAnyChar(";,"))) {
-    const std::pair<absl::string_view, absl::string_view> pair = absl::StrSplit(part, absl::MaxSplits('=', 1));
+    const std::pair<absl::string_view, absl::string_view> pair =
+        absl::StrSplit(part, absl::MaxSplits('=', 1));
     if (absl::StripAsciiWhitespace(pair.first) != kCookieName) continue;
     const absl::string_view value = absl::StripAsciiWhitespace(pair.second);
     if (!value.empty() && value.size() <= 128) values.emplace_back(value);
@@ -117,7 +121,10 @@ bool KnowsSendSolicited(const std::string& software_version) {
 
 PhoneDialogue::PhoneDialogue(db::Database& database, Issuance& issuance, Placement& placement,
                              const DeliveryOptions& options, std::function<void()> on_verifiable)
-    : database_(database), issuance_(issuance), placement_(placement), options_(options),
+    : database_(database),
+      issuance_(issuance),
+      placement_(placement),
+      options_(options),
       on_verifiable_(std::move(on_verifiable)) {}
 
 HttpResponse PhoneDialogue::CleanUp(const std::string& nonce, const std::string& why) {
@@ -229,8 +236,9 @@ absl::StatusOr<std::optional<db::DeviceRecord>> PhoneDialogue::Register(db::Tx& 
   take("contact-me-uri", device.contact_me_uri);
   const bool place = !known || known->state == "virtual" || PlacementChanged(*known, device);
   if (place) {
-    ASSIGN_OR_RETURN(device.location_id, placement_.Place(tx, {device.id, device.mac, device.e164, device.ip_address,
-                                                               device.device_type, device.location_id}));
+    ASSIGN_OR_RETURN(device.location_id,
+                     placement_.Place(tx, {device.id, device.mac, device.e164, device.ip_address,
+                                           device.device_type, device.location_id}));
   }
   if (known) {
     RETURN_IF_ERROR(db::UpdateDeviceContact(tx, device));
@@ -274,8 +282,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const
   session.door = "default";
   session.remote_address = request.remote_address;
   session.step = db::session_step::kInventory;
-  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session, phone::PrintReason(message.reason),
-                                  options_.session_timeout));
+  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session,
+                                  phone::PrintReason(message.reason), options_.session_timeout));
   return answer;
 }
 
@@ -292,15 +300,19 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
   session.remote_address = request.remote_address;
   session.step = db::session_step::kWrite;
   ASSIGN_OR_RETURN(session.job, db::BindJobToSession(tx, job.id, options_.session_timeout));
-  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session, phone::PrintReason(message.reason),
-                                  options_.session_timeout));
+  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session,
+                                  phone::PrintReason(message.reason), options_.session_timeout));
   if (job.certificate_id) {
     answer.certificate_id = job.certificate_id;
   } else {
     ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
     ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
-    answer.order = CertificateOrder{device.id, job.slot, *session.job, deployment.connector_id,
-                                    {device.mac, device.ip_address, device.fqdn, device.e164, location.display_name}};
+    answer.order =
+        CertificateOrder{device.id,
+                         job.slot,
+                         *session.job,
+                         deployment.connector_id,
+                         {device.mac, device.ip_address, device.fqdn, device.e164, location.display_name}};
   }
   return answer;
 }
@@ -330,7 +342,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReply(db::Tx& tx, const H
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInventory(db::Tx& tx, db::SessionRecord& session,
                                                                  const WorkpointMessage& message) {
   if (message.status == ReplyStatus::kAccepted) {
-    RETURN_IF_ERROR(db::MergeInventory(tx, session.device_id, session.fragments == 0, InventoryJson(message)));
+    RETURN_IF_ERROR(
+        db::MergeInventory(tx, session.device_id, session.fragments == 0, InventoryJson(message)));
     if (message.more_fragments && session.fragments < kMaxFragments) {
       ++session.fragments;
       RETURN_IF_ERROR(db::AdvanceSession(tx, session, options_.session_timeout));
@@ -347,7 +360,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
                                                                   const db::JobRecord& job,
                                                                   const WorkpointMessage& message) {
   if (message.status == ReplyStatus::kBusy) {
-    // The phone calls back by itself when it was told to (one flag, not a queue); older firmware is knocked again.
+    // The phone calls back by itself when it was told to (one flag, not a queue); older firmware is knocked
+    // again.
     ASSIGN_OR_RETURN(db::DeviceRecord device, db::LockDevice(tx, session.device_id));
     const bool calls_back = KnowsSendSolicited(device.software_version);
     RETURN_IF_ERROR(db::ReleaseJobs(tx, {{*session.job, db::job_state::kDeferred, db::job_reason::kPhoneBusy,
@@ -367,12 +381,14 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
   }
   for (const Item& item : message.items) {
     if (item.status.empty()) continue;
-    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kItemRejected,
-                         absl::StrCat("the phone rejected ", Clip(item.name, 80), ": ", Clip(item.status, 80)),
-                         IsHopeless(item.status)));
+    RETURN_IF_ERROR(
+        Fail(tx, job, db::job_reason::kItemRejected,
+             absl::StrCat("the phone rejected ", Clip(item.name, 80), ": ", Clip(item.status, 80)),
+             IsHopeless(item.status)));
     return Close(tx, session);
   }
-  RETURN_IF_ERROR(db::SetJobReason(tx, *session.job, db::job_reason::kWritten, "the phone accepted the certificate"));
+  RETURN_IF_ERROR(
+      db::SetJobReason(tx, *session.job, db::job_reason::kWritten, "the phone accepted the certificate"));
   session.step = db::session_step::kReadBack;
   RETURN_IF_ERROR(db::AdvanceSession(tx, session, options_.session_timeout));
   Answer answer;
@@ -412,7 +428,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, db::
   ASSIGN_OR_RETURN(Answer answer, Close(tx, session));
   // One job per contact: an idle phone that is told send-solicited comes back at once for the next.
   if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
-  if (options_.restart_after_write) answer = Answer{ActionKind::kRestart, {}, "", std::nullopt, std::nullopt, false};
+  if (options_.restart_after_write)
+    answer = Answer{ActionKind::kRestart, {}, "", std::nullopt, std::nullopt, false};
   answer.verifiable = true;
   return answer;
 }
@@ -420,14 +437,16 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, db::
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnPhoneCleanUp(db::Tx& tx, const HttpRequest& request,
                                                                     const WorkpointMessage& message) {
   for (const std::string& cookie : ReadSessionCookies(request.cookie)) {
-    ASSIGN_OR_RETURN(std::optional<db::SessionRecord> session, db::FindSessionForUpdate(tx, CookieHash(cookie)));
+    ASSIGN_OR_RETURN(std::optional<db::SessionRecord> session,
+                     db::FindSessionForUpdate(tx, CookieHash(cookie)));
     if (!session || session->remote_address != request.remote_address) continue;
     if (session->job) {
       ASSIGN_OR_RETURN(auto job, db::RefreshSessionJob(tx, *session->job, options_.session_timeout));
       const std::string why = Clip(message.Value("cleanup-reason"), 200);
       if (job) {
         RETURN_IF_ERROR(Fail(tx, *job, db::job_reason::kPhoneCleanUp,
-                             absl::StrCat("the phone ended the session", why.empty() ? "" : ": ", why), false));
+                             absl::StrCat("the phone ended the session", why.empty() ? "" : ": ", why),
+                             false));
       }
     }
     RETURN_IF_ERROR(db::CloseSession(tx, session->id));

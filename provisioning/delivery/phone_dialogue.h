@@ -1,12 +1,14 @@
-// The server's half of a phone session, message by message (wpi.md 2.7, 3, 4). No state is kept here: every message
-// finds its session in the database, so that any replica can answer it, also after a restart in the middle.
+// The server's half of a phone session, message by message (wpi.md 2.7, 3, 4). No state is kept here: every
+// message finds its session in the database, so that any replica can answer it, also after a restart in the
+// middle.
 //
-//   initial contact ─┬─ job waiting, call caused by our knock → WriteItems → ReadItems(-info) → CleanUp → verifying
+//   initial contact ─┬─ job waiting, call caused by our knock → WriteItems → ReadItems(-info) → CleanUp →
+//   verifying
 //                    ├─ inventory unknown or changed          → ReadAllItems (… GetNextFragment) → CleanUp
 //                    └─ nothing to do                         → CleanUp
 //
-// Default mode authenticates nobody: key material goes out only in a session that answers our own knock, from the
-// address we knocked at, within the knock's lifetime (design.md 7).
+// Default mode authenticates nobody: key material goes out only in a session that answers our own knock, from
+// the address we knocked at, within the knock's lifetime (design.md 7).
 #pragma once
 
 #include <functional>
@@ -30,10 +32,11 @@ namespace phonepki::provisioning {
 class PhoneDialogue {
  public:
   // `on_verifiable` is called after a job became ready to be probed. All references outlive the dialogue.
-  PhoneDialogue(db::Database& database, Issuance& issuance, Placement& placement, const DeliveryOptions& options,
-                std::function<void()> on_verifiable);
+  PhoneDialogue(db::Database& database, Issuance& issuance, Placement& placement,
+                const DeliveryOptions& options, std::function<void()> on_verifiable);
 
-  // Answers one request of the default-mode door. Never throws; every failure is a CleanUp or HTTP 503. Thread-safe.
+  // Answers one request of the default-mode door. Never throws; every failure is a CleanUp or HTTP 503.
+  // Thread-safe.
   phone::HttpResponse Handle(const phone::HttpRequest& request);
 
  private:
@@ -41,20 +44,22 @@ class PhoneDialogue {
   struct Answer {
     phone::ActionKind action = phone::ActionKind::kCleanUp;
     std::vector<phone::Item> items;
-    std::string new_cookie;                          // a session was opened
-    std::optional<std::int64_t> certificate_id;      // WriteItems: deliver this one
-    std::optional<CertificateOrder> order;           // … or issue it first
+    std::string new_cookie;                      // a session was opened
+    std::optional<std::int64_t> certificate_id;  // WriteItems: deliver this one
+    std::optional<CertificateOrder> order;       // … or issue it first
     bool verifiable = false;
   };
 
-  absl::StatusOr<Answer> Decide(db::Tx& tx, const phone::HttpRequest& request, const phone::WorkpointMessage& message);
+  absl::StatusOr<Answer> Decide(db::Tx& tx, const phone::HttpRequest& request,
+                                const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnInitial(db::Tx& tx, const phone::HttpRequest& request,
                                    const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnReply(db::Tx& tx, const phone::HttpRequest& request,
                                  const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnPhoneCleanUp(db::Tx& tx, const phone::HttpRequest& request,
                                         const phone::WorkpointMessage& message);
-  absl::StatusOr<Answer> OnInventory(db::Tx& tx, db::SessionRecord& session, const phone::WorkpointMessage& message);
+  absl::StatusOr<Answer> OnInventory(db::Tx& tx, db::SessionRecord& session,
+                                     const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnWriteReply(db::Tx& tx, db::SessionRecord& session, const db::JobRecord& job,
                                       const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnReadBack(db::Tx& tx, db::SessionRecord& session, const db::JobRecord& job,
@@ -64,7 +69,8 @@ class PhoneDialogue {
                                                            const phone::HttpRequest& request,
                                                            const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> StartDelivery(db::Tx& tx, const db::DeviceRecord& device, const db::JobRecord& job,
-                                       const phone::HttpRequest& request, const phone::WorkpointMessage& message);
+                                       const phone::HttpRequest& request,
+                                       const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> Close(db::Tx& tx, const db::SessionRecord& session);
   absl::Status Fail(db::Tx& tx, const db::JobRecord& job, const std::string& reason, const std::string& text,
                     bool final);
@@ -79,7 +85,8 @@ class PhoneDialogue {
   const std::function<void()> on_verifiable_;
 };
 
-// "a=1; Path=/x" and the like, also with the attributes that some phones echo: the values of our cookie, all of them.
+// "a=1; Path=/x" and the like, also with the attributes that some phones echo: the values of our cookie, all
+// of them.
 std::vector<std::string> ReadSessionCookies(const std::string& header);
 // "V3 R5.12.0" → at least V3 R3: knows send-solicited (wpi.md 4).
 bool KnowsSendSolicited(const std::string& software_version);

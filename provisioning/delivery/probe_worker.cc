@@ -19,9 +19,13 @@ ProbeWorker::ProbeWorker(db::Database& database, phone::IoRuntime& io, const Del
                          std::string name)
     : database_(database), io_(io), options_(options), name_(std::move(name)) {}
 
-ProbeWorker::~ProbeWorker() { Stop(); }
+ProbeWorker::~ProbeWorker() {
+  Stop();
+}
 
-void ProbeWorker::Start() { thread_ = std::thread([this] { Run(); }); }
+void ProbeWorker::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 void ProbeWorker::Stop() {
   wake_->Stop();
@@ -67,7 +71,8 @@ absl::StatusOr<int> ProbeWorker::StartProbes() {
     ASSIGN_OR_RETURN(auto devices, db::GetDevices(tx, device_ids));
     ASSIGN_OR_RETURN(auto certificates, db::GetCertificates(tx, certificate_ids));
     for (const db::DeviceRecord& device : devices) addresses[device.id] = device.ip_address;
-    for (const db::CertificateRecord& certificate : certificates) digests[certificate.id] = certificate.sha256;
+    for (const db::CertificateRecord& certificate : certificates)
+      digests[certificate.id] = certificate.sha256;
     return absl::OkStatus();
   }));
   for (const db::JobRecord& job : jobs) {
@@ -80,7 +85,8 @@ absl::StatusOr<int> ProbeWorker::StartProbes() {
                   expected = digests[job.certificate_id.value_or(0)]](phone::ProbeResult result) {
                    Probed probed{job, result.status};
                    if (result.status.ok() && ca::Sha256(result.leaf_der) != expected) {
-                     probed.status = absl::FailedPreconditionError("the phone's web server presents another certificate");
+                     probed.status =
+                         absl::FailedPreconditionError("the phone's web server presents another certificate");
                    }
                    absl::MutexLock lock(&results->mutex);
                    --results->in_flight;
@@ -93,7 +99,8 @@ absl::StatusOr<int> ProbeWorker::StartProbes() {
 
 db::JobRelease ProbeWorker::Verdict(const Probed& probed) const {
   const db::JobRecord& job = probed.job;
-  db::JobRelease release{{job.id, job.attempt}, db::job_state::kVerifying, "", std::string(probed.status.message())};
+  db::JobRelease release{
+      {job.id, job.attempt}, db::job_state::kVerifying, "", std::string(probed.status.message())};
   release.unanswered = db::JobRelease::Unanswered::kRaise;
   if (probed.status.ok()) {
     release.state = db::job_state::kSucceeded;
@@ -103,7 +110,8 @@ db::JobRelease ProbeWorker::Verdict(const Probed& probed) const {
   } else if (!absl::IsFailedPrecondition(probed.status)) {
     // Off or out of reach is no failure before the deadline.
     release.reason = db::job_reason::kProbeUnreachable;
-    release.delay = job.unanswered < options_.probe_attempts ? options_.probe_retry : BackOff(options_, job.unanswered);
+    release.delay =
+        job.unanswered < options_.probe_attempts ? options_.probe_retry : BackOff(options_, job.unanswered);
   } else {
     release.reason = db::job_reason::kProbeMismatch;
     release.delay = options_.probe_retry;
@@ -133,7 +141,8 @@ absl::StatusOr<int> ProbeWorker::Settle() {
   absl::Status settled = database_.InTransaction("probe_settle", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(std::vector<std::int64_t> released, db::ReleaseJobs(tx, releases));
     const absl::flat_hash_set<std::int64_t> held(released.begin(), released.end());
-    std::map<std::string, std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>>> verified;  // by slot
+    std::map<std::string, std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>>>
+        verified;  // by slot
     for (const Probed& probed : done) {
       if (!probed.status.ok() || !held.contains(probed.job.id)) continue;
       auto& [devices, certificates] = verified[probed.job.slot];

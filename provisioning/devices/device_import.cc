@@ -56,8 +56,8 @@ void Overlay(const db::DeviceRecord& row, const std::vector<std::string>& column
 }
 
 bool SameFacts(const db::DeviceRecord& a, const db::DeviceRecord& b) {
-  return a.e164 == b.e164 && a.ip_address == b.ip_address && a.fqdn == b.fqdn && a.device_type == b.device_type &&
-         a.description == b.description && a.location_id == b.location_id;
+  return a.e164 == b.e164 && a.ip_address == b.ip_address && a.fqdn == b.fqdn &&
+         a.device_type == b.device_type && a.description == b.description && a.location_id == b.location_id;
 }
 
 absl::Status StoreStep(db::Tx& tx, Placement& placement, const std::vector<std::string>& columns,
@@ -136,10 +136,11 @@ std::vector<CsvRecord> ParseCsv(const std::string& text) {
   return records;
 }
 
-absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& placement, const std::string& csv,
-                                           bool validate_only) {
+absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& placement,
+                                           const std::string& csv, bool validate_only) {
   const std::vector<CsvRecord> records = ParseCsv(csv);
-  if (records.empty()) return base::InvalidField("csv", "CSV_HEADER", "the file is empty; its first line names the columns");
+  if (records.empty())
+    return base::InvalidField("csv", "CSV_HEADER", "the file is empty; its first line names the columns");
   std::vector<std::string> columns;
   for (const std::string& name : records[0].fields) {
     columns.push_back(absl::AsciiStrToLower(absl::StripAsciiWhitespace(name)));
@@ -159,29 +160,35 @@ absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& pl
     db::DeviceRecord row;
     absl::Status status;
     if (record.fields.size() != columns.size()) {
-      status = base::InvalidField("", "CSV_FIELDS", absl::StrCat("the line has ", record.fields.size(), " fields, the header ",
-                                                                 columns.size()));
+      status = base::InvalidField(
+          "", "CSV_FIELDS",
+          absl::StrCat("the line has ", record.fields.size(), " fields, the header ", columns.size()));
     }
     for (std::size_t c = 0; c < columns.size() && status.ok(); ++c) {
       status = Take(columns[c], std::string(absl::StripAsciiWhitespace(record.fields[c])), row);
     }
-    if (status.ok() && row.mac.empty()) status = base::InvalidField("mac", "MAC", "a MAC address is required");
+    if (status.ok() && row.mac.empty())
+      status = base::InvalidField("mac", "MAC", "a MAC address is required");
     if (status.ok() && !seen.try_emplace(row.mac, record.line).second) {
-      status = base::InvalidField("mac", "DUPLICATE", absl::StrCat("the same MAC stands in line ", seen[row.mac]));
+      status =
+          base::InvalidField("mac", "DUPLICATE", absl::StrCat("the same MAC stands in line ", seen[row.mac]));
     }
     if (!status.ok()) {
-      result.errors.push_back({record.line, base::FieldOf(status), base::ReasonOf(status), std::string(status.message())});
+      result.errors.push_back(
+          {record.line, base::FieldOf(status), base::ReasonOf(status), std::string(status.message())});
       continue;
     }
     rows.push_back(std::move(row));
   }
   for (std::size_t from = 0; from < rows.size(); from += kStep) {
-    const std::vector<db::DeviceRecord> step(rows.begin() + from, rows.begin() + std::min(from + kStep, rows.size()));
+    const std::vector<db::DeviceRecord> step(rows.begin() + from,
+                                             rows.begin() + std::min(from + kStep, rows.size()));
     ImportResult counted;
     absl::Status status = database.InTransaction("device_import", [&](db::Tx& tx) -> absl::Status {
       counted = {};
       RETURN_IF_ERROR(StoreStep(tx, placement, columns, step, counted));
-      return validate_only ? base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN") : absl::OkStatus();
+      return validate_only ? base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN")
+                           : absl::OkStatus();
     });
     if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
     result.created += counted.created;

@@ -30,7 +30,7 @@ struct CsvRecord {
 std::vector<CsvRecord> ParseCsv(const std::string& text);
 
 // Header: mac (required), e164, ip, fqdn, device_type, description. kInvalidArgument CSV_HEADER.
-absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& placement, const std::string& csv,
-                                           bool validate_only);
+absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& placement,
+                                           const std::string& csv, bool validate_only);
 
 }  // namespace phonepki::provisioning

@@ -53,7 +53,8 @@ v1::Device ToProto(const db::DeviceRecord& device, const std::string& location) 
   proto.set_contact_me_uri(device.contact_me_uri);
   proto.set_description(device.description);
   *proto.mutable_create_time() = base::rpc::ToProto(device.created_at);
-  if (device.last_contact_at) *proto.mutable_last_contact_time() = base::rpc::ToProto(*device.last_contact_at);
+  if (device.last_contact_at)
+    *proto.mutable_last_contact_time() = base::rpc::ToProto(*device.last_contact_at);
   proto.set_last_contact_reason(device.last_contact_reason);
   if (device.knocked_at) *proto.mutable_last_knock_time() = base::rpc::ToProto(*device.knocked_at);
   return proto;
@@ -86,9 +87,9 @@ absl::StatusOr<db::DeviceFilter> ReadFilter(db::Tx& tx, const v1::ListDevicesReq
 
 }  // namespace
 
-#define RPC(name)                                                                                        \
-  grpc::Status DeviceService::name(grpc::ServerContext* context, const v1::name##Request* request,      \
-                                   v1::name##Response* response) {                                      \
+#define RPC(name)                                                                                  \
+  grpc::Status DeviceService::name(grpc::ServerContext* context, const v1::name##Request* request, \
+                                   v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.device.v1.DeviceService/" #name,                       \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status
 #define END_RPC \
@@ -97,8 +98,8 @@ absl::StatusOr<db::DeviceFilter> ReadFilter(db::Tx& tx, const v1::ListDevicesReq
 
 RPC(ImportDevices) {
   if (request->csv().size() > kMaxCsv) return base::InvalidField("csv", "FILE_TOO_LARGE", "at most 8 MiB");
-  ASSIGN_OR_RETURN(ImportResult result,
-                   provisioning::ImportDevices(database_, placement_, request->csv(), request->validate_only()));
+  ASSIGN_OR_RETURN(ImportResult result, provisioning::ImportDevices(database_, placement_, request->csv(),
+                                                                    request->validate_only()));
   response->set_created(result.created);
   response->set_updated(result.updated);
   response->set_unchanged(result.unchanged);
@@ -113,8 +114,9 @@ RPC(ImportDevices) {
   }
   if (request->validate_only()) return absl::OkStatus();
   return database_.InTransaction("device_import_audit", [&](db::Tx& tx) {
-    return db::AppendAudit(tx, {{caller.actor, "device.import", "devices",
-                                 absl::StrCat("{\"created\": ", result.created, ", \"updated\": ", result.updated, "}")}});
+    return db::AppendAudit(
+        tx, {{caller.actor, "device.import", "devices",
+              absl::StrCat("{\"created\": ", result.created, ", \"updated\": ", result.updated, "}")}});
   });
 }
 END_RPC
@@ -173,10 +175,12 @@ RPC(DeleteDevice) {
   return database_.InTransaction("device_delete", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> device, db::FindDeviceForUpdate(tx, mac));
     if (!device) return absl::NotFoundError(absl::StrCat("no device ", request->name()));
-    ASSIGN_OR_RETURN(std::int64_t cancelled, db::CancelJobsOfDevice(tx, device->id, "the device was deleted"));
+    ASSIGN_OR_RETURN(std::int64_t cancelled,
+                     db::CancelJobsOfDevice(tx, device->id, "the device was deleted"));
     if (cancelled > 0 && !request->force()) {
-      return base::WithReason(absl::FailedPreconditionError("the device has unfinished jobs; cancel them, or force"),
-                              "DEVICE_HAS_JOBS");
+      return base::WithReason(
+          absl::FailedPreconditionError("the device has unfinished jobs; cancel them, or force"),
+          "DEVICE_HAS_JOBS");
     }
     RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "device.delete", request->name()}}));
     return db::DeleteDevice(tx, device->id);

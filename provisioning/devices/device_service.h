@@ -8,8 +8,9 @@
 
 namespace phonepki::provisioning {
 
-#define PHONEPKI_RPC(name) \
-  grpc::Status name(grpc::ServerContext*, const device::v1::name##Request*, device::v1::name##Response*) override
+#define PHONEPKI_RPC(name)                                                                               \
+  grpc::Status name(grpc::ServerContext*, const device::v1::name##Request*, device::v1::name##Response*) \
+      override
 
 class DeviceService final : public device::v1::DeviceService::Service {
  public:
@@ -26,7 +27,8 @@ class DeviceService final : public device::v1::DeviceService::Service {
 
 class LocationService final : public device::v1::LocationService::Service {
  public:
-  LocationService(db::Database& database, Placement& placement) : database_(database), placement_(placement) {}
+  LocationService(db::Database& database, Placement& placement)
+      : database_(database), placement_(placement) {}
   PHONEPKI_RPC(CreateLocation);
   PHONEPKI_RPC(GetLocation);
   PHONEPKI_RPC(ListLocations);

@@ -62,7 +62,8 @@ constexpr int kDeviceSpecificity = 1000;
 absl::Status CheckLocationRule(db::LocationRuleRecord& rule, const std::string& field) {
   if (rule.kind == "cidr") {
     const std::optional<Cidr> cidr = ParseCidr(rule.value);
-    if (!cidr) return base::InvalidField(field, "RULE_CIDR", absl::StrCat("\"", rule.value, "\" is no CIDR range"));
+    if (!cidr)
+      return base::InvalidField(field, "RULE_CIDR", absl::StrCat("\"", rule.value, "\" is no CIDR range"));
     char text[INET6_ADDRSTRLEN] = {};
     inet_ntop(cidr->octets.size() == 4 ? AF_INET : AF_INET6, cidr->octets.data(), text, sizeof text);
     rule.value = absl::StrCat(text, "/", cidr->bits);
@@ -83,7 +84,8 @@ absl::Status CheckLocationRule(db::LocationRuleRecord& rule, const std::string& 
   }
   if (rule.kind == "device") {
     absl::StatusOr<std::string> mac = phone::ParseMac(rule.value);
-    if (!mac.ok()) return base::InvalidField(field, "RULE_DEVICE", absl::StrCat("\"", rule.value, "\" is no MAC address"));
+    if (!mac.ok())
+      return base::InvalidField(field, "RULE_DEVICE", absl::StrCat("\"", rule.value, "\" is no MAC address"));
     rule.value = *mac;
     return absl::OkStatus();
   }
@@ -135,7 +137,8 @@ std::int64_t LocationResolver::Resolve(const db::PlacementRecord& device) const 
     if (!device.e164.empty() && absl::StartsWith(device.e164, pattern.text)) offer(pattern.candidate);
   }
   for (const Pattern& pattern : types_) {
-    if (pattern.prefix ? absl::StartsWith(device.device_type, pattern.text) : device.device_type == pattern.text) {
+    if (pattern.prefix ? absl::StartsWith(device.device_type, pattern.text)
+                       : device.device_type == pattern.text) {
       offer(pattern.candidate);
     }
   }

@@ -12,8 +12,8 @@
 
 namespace phonepki::provisioning {
 
-// kInvalidArgument RULE_KIND, RULE_CIDR, RULE_E164, RULE_DEVICE_TYPE, RULE_DEVICE. On success `rule.value` is in its
-// canonical form.
+// kInvalidArgument RULE_KIND, RULE_CIDR, RULE_E164, RULE_DEVICE_TYPE, RULE_DEVICE. On success `rule.value` is
+// in its canonical form.
 absl::Status CheckLocationRule(db::LocationRuleRecord& rule, const std::string& field);
 
 class LocationResolver {

@@ -23,7 +23,9 @@ constexpr struct {
               {v1::LocationRule::DEVICE_TYPE, "device_type"},
               {v1::LocationRule::DEVICE, "device"}};
 
-std::string Name(std::int64_t id) { return absl::StrCat("locations/", id); }
+std::string Name(std::int64_t id) {
+  return absl::StrCat("locations/", id);
+}
 
 v1::Location ToProto(const db::LocationRecord& location, std::int64_t device_count) {
   v1::Location proto;
@@ -63,7 +65,8 @@ absl::Status CheckLimits(const db::LocationRecord& location) {
   if (location.priority < 0 || location.priority > 1000) {
     return base::InvalidField("priority", "PRIORITY", "must be 0 to 1000");
   }
-  if (location.max_sessions < 0) return base::InvalidField("max_sessions", "MAX_SESSIONS", "must not be negative");
+  if (location.max_sessions < 0)
+    return base::InvalidField("max_sessions", "MAX_SESSIONS", "must not be negative");
   return absl::OkStatus();
 }
 
@@ -72,7 +75,9 @@ absl::StatusOr<std::int64_t> RulesChanged(db::Tx& tx, Placement& placement) {
   return placement.PlaceAll(tx);
 }
 
-absl::Status DryRunEnd() { return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN"); }
+absl::Status DryRunEnd() {
+  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
+}
 absl::Status UnlessDryRun(absl::Status status) {
   return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
 }
@@ -85,9 +90,9 @@ absl::StatusOr<std::int64_t> ResolveLocation(db::Tx& tx, const std::string& name
   return db::FindLocationByDisplayName(tx, parsed.display_name);
 }
 
-#define RPC(name)                                                                                          \
-  grpc::Status LocationService::name(grpc::ServerContext* context, const v1::name##Request* request,      \
-                                     v1::name##Response* response) {                                      \
+#define RPC(name)                                                                                    \
+  grpc::Status LocationService::name(grpc::ServerContext* context, const v1::name##Request* request, \
+                                     v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.device.v1.LocationService/" #name,                       \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                 \
       return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
@@ -111,10 +116,11 @@ RPC(CreateLocation) {
   } else {
     absl::StatusOr<std::int64_t> id = db::InsertLocation(tx, location);
     if (absl::IsAlreadyExists(id.status())) {
-      return base::WithField(base::WithReason(absl::AlreadyExistsError(absl::StrCat(
-                                                  "a location named \"", location.display_name, "\" exists already")),
-                                              "DISPLAY_NAME_TAKEN"),
-                             "display_name");
+      return base::WithField(
+          base::WithReason(absl::AlreadyExistsError(absl::StrCat("a location named \"", location.display_name,
+                                                                 "\" exists already")),
+                           "DISPLAY_NAME_TAKEN"),
+          "display_name");
     }
     RETURN_IF_ERROR(id.status());
     location.id = *id;

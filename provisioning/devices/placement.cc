@@ -56,8 +56,10 @@ absl::StatusOr<std::int64_t> Placement::PlaceAll(db::Tx& tx) {
   }
 }
 
-absl::StatusOr<std::vector<DeviceMove>> Placement::TryAll(db::Tx& tx, const std::vector<db::LocationRecord>& locations,
-                                                          int max_moves, std::int64_t* total, std::int64_t* checked) {
+absl::StatusOr<std::vector<DeviceMove>> Placement::TryAll(db::Tx& tx,
+                                                          const std::vector<db::LocationRecord>& locations,
+                                                          int max_moves, std::int64_t* total,
+                                                          std::int64_t* checked) {
   const LocationResolver resolver(locations);
   std::vector<DeviceMove> moves;
   *total = *checked = 0;
@@ -71,7 +73,8 @@ absl::StatusOr<std::vector<DeviceMove>> Placement::TryAll(db::Tx& tx, const std:
       const std::int64_t target = resolver.Resolve(device);
       if (target == device.location_id) continue;
       ++*total;
-      if (static_cast<int>(moves.size()) < max_moves) moves.push_back({device.mac, device.location_id, target});
+      if (static_cast<int>(moves.size()) < max_moves)
+        moves.push_back({device.mac, device.location_id, target});
     }
   }
 }

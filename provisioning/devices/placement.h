@@ -28,8 +28,8 @@ class Placement {
   // Resolver of the rules in force; under a placement lock.
   absl::StatusOr<std::shared_ptr<const LocationResolver>> Resolver(db::Tx& tx);
 
-  // After the rules changed, under the exclusive lock: moves every device that now belongs elsewhere and creates its
-  // late-joiner jobs. Returns how many moved.
+  // After the rules changed, under the exclusive lock: moves every device that now belongs elsewhere and
+  // creates its late-joiner jobs. Returns how many moved.
   absl::StatusOr<std::int64_t> PlaceAll(db::Tx& tx);
   // What PlaceAll would do with these locations. Lists at most `max_moves`.
   absl::StatusOr<std::vector<DeviceMove>> TryAll(db::Tx& tx, const std::vector<db::LocationRecord>& locations,

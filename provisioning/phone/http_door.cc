@@ -37,7 +37,9 @@ IoRuntime::IoRuntime(int threads) : context_(std::make_unique<Context>(threads))
   for (int i = 0; i < threads; ++i) context_->threads.emplace_back([this] { context_->io.run(); });
 }
 
-IoRuntime::~IoRuntime() { Stop(); }
+IoRuntime::~IoRuntime() {
+  Stop();
+}
 
 void IoRuntime::Stop() {
   context_->work.reset();
@@ -49,8 +51,12 @@ void IoRuntime::Stop() {
 
 // The parts that the door and its connections share; lives as long as the last of them.
 struct HttpDoor::Core : std::enable_shared_from_this<HttpDoor::Core> {
-  Core(IoRuntime::Context& context, DoorOptions door_options, base::ThreadPool& handler_pool, HttpHandler on_request)
-      : io(context.io), options(std::move(door_options)), pool(handler_pool), handler(std::move(on_request)),
+  Core(IoRuntime::Context& context, DoorOptions door_options, base::ThreadPool& handler_pool,
+       HttpHandler on_request)
+      : io(context.io),
+        options(std::move(door_options)),
+        pool(handler_pool),
+        handler(std::move(on_request)),
         acceptor(context.io) {}
 
   void Accept();
@@ -88,27 +94,41 @@ std::string AddressText(const tcp::socket& socket) {
 
 const char* StatusText(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 413: return "Payload Too Large";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    default: return "Service Unavailable";
+    case 200:
+      return "OK";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 413:
+      return "Payload Too Large";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    default:
+      return "Service Unavailable";
   }
 }
 
-// One connection. All members are touched on the strand only, except for the request while it is being handled.
+// One connection. All members are touched on the strand only, except for the request while it is being
+// handled.
 template <typename Stream>
 class Connection : public std::enable_shared_from_this<Connection<Stream>> {
  public:
   template <typename... A>
   Connection(std::shared_ptr<HttpDoor::Core> core, std::string address, A&&... stream)
-      : core_(std::move(core)), address_(std::move(address)), stream_(std::forward<A>(stream)...),
+      : core_(std::move(core)),
+        address_(std::move(address)),
+        stream_(std::forward<A>(stream)...),
         timer_(stream_.get_executor()) {}
 
   ~Connection() {
@@ -164,11 +184,12 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     if (core_->closing || served_ >= core_->options.max_requests_per_connection) return Finish();
     if (buffer_.size() > 0) return ReadRequest();
     Deadline(core_->options.idle_timeout);
-    stream_.async_read_some(buffer_.prepare(1024), [self = this->shared_from_this()](Error error, std::size_t size) {
-      if (error) return self->Finish();
-      self->buffer_.commit(size);
-      self->ReadRequest();
-    });
+    stream_.async_read_some(buffer_.prepare(1024),
+                            [self = this->shared_from_this()](Error error, std::size_t size) {
+                              if (error) return self->Finish();
+                              self->buffer_.commit(size);
+                              self->ReadRequest();
+                            });
   }
 
   void ReadRequest() {
@@ -176,9 +197,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     parser_.emplace();
     parser_->body_limit(core_->options.max_body);
     parser_->header_limit(static_cast<std::uint32_t>(core_->options.max_header));
-    http::async_read(stream_, buffer_, *parser_, [self = this->shared_from_this()](Error error, std::size_t) {
-      self->OnRequest(error);
-    });
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = this->shared_from_this()](Error error, std::size_t) { self->OnRequest(error); });
   }
 
   void OnRequest(Error error) {
@@ -202,7 +222,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     ++served_;
     keep_alive_ = message.keep_alive();
     HttpRequest request{std::string(message.method_string()), std::string(message.target()),
-                        std::string(message[http::field::cookie]), std::move(parser_->get().body()), address_};
+                        std::string(message[http::field::cookie]), std::move(parser_->get().body()),
+                        address_};
     parser_.reset();
     if (buffer_.size() == 0) buffer_.shrink_to_fit();
     Handle(std::move(request));
@@ -235,20 +256,22 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
 
   void Answer(HttpResponse& response) {
     const bool close = response.close || !keep_alive_ || core_->closing;
-    answer_ = absl::StrCat("HTTP/1.1 ", response.status, " ", StatusText(response.status),
-                           "\r\nContent-Length: ", response.body.size(),
-                           response.body.empty() ? "" : absl::StrCat("\r\nContent-Type: ", response.content_type),
-                           response.set_cookie.empty() ? "" : absl::StrCat("\r\nSet-Cookie: ", response.set_cookie),
-                           response.status == 503 ? "\r\nRetry-After: 30" : "",
-                           "\r\nConnection: ", close ? "close" : "keep-alive", "\r\n\r\n");
+    answer_ =
+        absl::StrCat("HTTP/1.1 ", response.status, " ", StatusText(response.status),
+                     "\r\nContent-Length: ", response.body.size(),
+                     response.body.empty() ? "" : absl::StrCat("\r\nContent-Type: ", response.content_type),
+                     response.set_cookie.empty() ? "" : absl::StrCat("\r\nSet-Cookie: ", response.set_cookie),
+                     response.status == 503 ? "\r\nRetry-After: 30" : "",
+                     "\r\nConnection: ", close ? "close" : "keep-alive", "\r\n\r\n");
     answer_.append(response.body.view());
     Deadline(core_->options.write_timeout);
-    asio::async_write(stream_, asio::buffer(answer_), [self = this->shared_from_this(), close](Error error, std::size_t) {
-      base::WipeMemory(self->answer_.data(), self->answer_.size());
-      self->answer_ = std::string();
-      if (error || close) return self->Shutdown(!error);
-      self->AwaitRequest();
-    });
+    asio::async_write(stream_, asio::buffer(answer_),
+                      [self = this->shared_from_this(), close](Error error, std::size_t) {
+                        base::WipeMemory(self->answer_.data(), self->answer_.size());
+                        self->answer_ = std::string();
+                        if (error || close) return self->Shutdown(!error);
+                        self->AwaitRequest();
+                      });
   }
 
   // A peer that goes away without close_notify is no loss here; ours is sent for peers that insist on it.
@@ -296,7 +319,8 @@ absl::StatusOr<std::unique_ptr<asio::ssl::context>> MakeTls(const TlsIdentity& i
     tls->use_private_key(asio::buffer(identity.key_pem.view().data(), identity.key_pem.size()),
                          asio::ssl::context::pem, error);
   }
-  if (error) return absl::InvalidArgumentError(absl::StrCat("the door's certificate or key: ", error.message()));
+  if (error)
+    return absl::InvalidArgumentError(absl::StrCat("the door's certificate or key: ", error.message()));
   SSL_CTX_set_min_proto_version(native, identity.legacy ? TLS1_VERSION : TLS1_2_VERSION);
   if (identity.legacy) SSL_CTX_set_cipher_list(native, "DEFAULT:@SECLEVEL=0");
   SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -310,8 +334,9 @@ absl::StatusOr<std::unique_ptr<asio::ssl::context>> MakeTls(const TlsIdentity& i
 bool HttpDoor::Core::Admit(const std::string& address) {
   absl::MutexLock lock(&mutex);
   int& from_address = per_address[address];
-  const bool room = counters.open < options.max_connections &&
-                    (options.max_connections_per_address == 0 || from_address < options.max_connections_per_address);
+  const bool room =
+      counters.open < options.max_connections &&
+      (options.max_connections_per_address == 0 || from_address < options.max_connections_per_address);
   if (room) {
     ++from_address;
     ++counters.open;
@@ -345,7 +370,8 @@ void HttpDoor::Core::Accept() {
       Error ignored;
       socket.set_option(tcp::no_delay(true), ignored);
       if (self->tls) {
-        std::make_shared<Connection<asio::ssl::stream<tcp::socket>>>(self, address, std::move(socket), *self->tls)
+        std::make_shared<Connection<asio::ssl::stream<tcp::socket>>>(self, address, std::move(socket),
+                                                                     *self->tls)
             ->Start();
       } else {
         std::make_shared<Connection<tcp::socket>>(self, address, std::move(socket))->Start();
@@ -355,26 +381,27 @@ void HttpDoor::Core::Accept() {
   });
 }
 
-absl::StatusOr<std::unique_ptr<HttpDoor>> HttpDoor::Open(IoRuntime& io, DoorOptions options, const TlsIdentity* tls,
-                                                         base::ThreadPool& pool, HttpHandler handler) {
+absl::StatusOr<std::unique_ptr<HttpDoor>> HttpDoor::Open(IoRuntime& io, DoorOptions options,
+                                                         const TlsIdentity* tls, base::ThreadPool& pool,
+                                                         HttpHandler handler) {
   auto core = std::make_shared<Core>(io.context(), std::move(options), pool, std::move(handler));
   if (tls != nullptr) {
     ASSIGN_OR_RETURN(core->tls, MakeTls(*tls));
   }
   Error error;
   const auto address = asio::ip::make_address(core->options.address, error);
-  if (error) return base::InvalidField("address", "ADDRESS", absl::StrCat(core->options.address, " is no IP address"));
+  if (error)
+    return base::InvalidField("address", "ADDRESS", absl::StrCat(core->options.address, " is no IP address"));
   const tcp::endpoint endpoint(address, static_cast<unsigned short>(core->options.port));
   core->acceptor.open(endpoint.protocol(), error);
   if (!error) core->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) core->acceptor.bind(endpoint, error);
   if (!error) core->acceptor.listen(4096, error);
   if (error) {
-    return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat("door ", core->options.name, ": cannot listen on ",
-                                                   core->options.address, ":", core->options.port, ": ",
-                                                   error.message())),
-        "ADDRESS_IN_USE");
+    return base::WithReason(absl::FailedPreconditionError(absl::StrCat(
+                                "door ", core->options.name, ": cannot listen on ", core->options.address,
+                                ":", core->options.port, ": ", error.message())),
+                            "ADDRESS_IN_USE");
   }
   core->Accept();
   return std::unique_ptr<HttpDoor>(new HttpDoor(std::move(core)));
@@ -396,13 +423,17 @@ void HttpDoor::Close(absl::Duration limit) {
   for (const auto& abort : aborts) abort();
 }
 
-HttpDoor::~HttpDoor() { Close(absl::ZeroDuration()); }
+HttpDoor::~HttpDoor() {
+  Close(absl::ZeroDuration());
+}
 
 int HttpDoor::port() const {
   Error error;
   return core_->acceptor.local_endpoint(error).port();
 }
 
-const DoorCounters& HttpDoor::counters() const { return core_->counters; }
+const DoorCounters& HttpDoor::counters() const {
+  return core_->counters;
+}
 
 }  // namespace phonepki::provisioning::phone

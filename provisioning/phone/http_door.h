@@ -1,9 +1,9 @@
-// A door: accepts TCP or TLS connections by the thousands on the threads of an IoRuntime, reads HTTP/1.x requests
-// within hard limits of size and time, and hands each complete request to a pool of plain threads. Answers carry
-// Content-Length and are never chunked (wpi.md 1.2).
+// A door: accepts TCP or TLS connections by the thousands on the threads of an IoRuntime, reads HTTP/1.x
+// requests within hard limits of size and time, and hands each complete request to a pool of plain threads.
+// Answers carry Content-Length and are never chunked (wpi.md 1.2).
 //
-// Whatever exceeds a limit is answered with an HTTP error or simply closed, and counted; nothing of it is logged but
-// the address and the kind.
+// Whatever exceeds a limit is answered with an HTTP error or simply closed, and counted; nothing of it is
+// logged but the address and the kind.
 #pragma once
 
 #include <atomic>
@@ -25,16 +25,16 @@ namespace phonepki::provisioning::phone {
 struct HttpRequest {
   std::string method;
   std::string target;
-  std::string cookie;           // the Cookie header as sent
+  std::string cookie;  // the Cookie header as sent
   std::string body;
-  std::string remote_address;   // textual IP, v4-mapped addresses as v4
+  std::string remote_address;  // textual IP, v4-mapped addresses as v4
 };
 
 struct HttpResponse {
   int status = 200;
   std::string content_type = "text/xml; charset=UTF-8";
   base::Secret body;
-  std::string set_cookie;       // empty: none
+  std::string set_cookie;  // empty: none
   bool close = false;
 };
 
@@ -44,14 +44,14 @@ using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 struct TlsIdentity {
   std::string chain_pem;
   base::Secret key_pem;
-  bool legacy = false;          // TLS 1.0 and weak ciphers, for old firmware only
+  bool legacy = false;  // TLS 1.0 and weak ciphers, for old firmware only
 };
 
 struct DoorOptions {
-  std::string name;             // for logs
+  std::string name;  // for logs
   std::string address = "0.0.0.0";
-  int port = 0;                 // 0: any; ask port()
-  std::string path;             // only this path, POST only; empty: any, GET and POST
+  int port = 0;      // 0: any; ask port()
+  std::string path;  // only this path, POST only; empty: any, GET and POST
   absl::Duration handshake_timeout = absl::Seconds(10);
   absl::Duration request_timeout = absl::Seconds(30);  // from the first octet to the last
   absl::Duration idle_timeout = absl::Seconds(45);
@@ -64,15 +64,17 @@ struct DoorOptions {
 };
 
 struct DoorCounters {
-  std::atomic<std::int64_t> accepted{0}, open{0}, refused{0}, handshake_failed{0}, requests{0}, bad_requests{0},
-      timed_out{0};
+  std::atomic<std::int64_t> accepted{0}, open{0}, refused{0}, handshake_failed{0}, requests{0},
+      bad_requests{0}, timed_out{0};
 };
 
 class HttpDoor {
  public:
-  // `tls` null: plain HTTP. kInvalidArgument: certificate or key unusable; kFailedPrecondition ADDRESS_IN_USE.
-  static absl::StatusOr<std::unique_ptr<HttpDoor>> Open(IoRuntime& io, DoorOptions options, const TlsIdentity* tls,
-                                                        base::ThreadPool& pool, HttpHandler handler);
+  // `tls` null: plain HTTP. kInvalidArgument: certificate or key unusable; kFailedPrecondition
+  // ADDRESS_IN_USE.
+  static absl::StatusOr<std::unique_ptr<HttpDoor>> Open(IoRuntime& io, DoorOptions options,
+                                                        const TlsIdentity* tls, base::ThreadPool& pool,
+                                                        HttpHandler handler);
   // Stops accepting, lets requests that are being handled finish (up to `limit`), closes everything.
   void Close(absl::Duration limit);
   ~HttpDoor();

@@ -57,9 +57,10 @@ class KnockAttempt : public Attempt<KnockAttempt> {
     if (!target.dls_address.empty()) {
       absl::StrAppend(&form, "&dls_ip_addr=", target.dls_address, "&dls_ip_port=", target.dls_port);
     }
-    request_ = absl::StrCat("POST ", target.path, " HTTP/1.1\r\nHost: ", target.address, ":", target.port,
-                            "\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\nContent-Length: ",
-                            form.size(), "\r\nConnection: close\r\n\r\n", form);
+    request_ = absl::StrCat(
+        "POST ", target.path, " HTTP/1.1\r\nHost: ", target.address, ":", target.port,
+        "\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\nContent-Length: ", form.size(),
+        "\r\nConnection: close\r\n\r\n", form);
   }
 
   void Start(const tcp::endpoint& endpoint, absl::Duration timeout) {
@@ -168,28 +169,33 @@ absl::StatusOr<KnockTarget> ParseContactMeUri(const std::string& uri, const std:
   if (uri.empty()) return target;
   absl::string_view rest = uri;
   if (uri.size() > 255 || !absl::ConsumePrefix(&rest, "http://")) {
-    return base::WithReason(absl::InvalidArgumentError("contact-me-uri must be an http:// URI of at most 255 octets"),
-                            "CONTACT_ME_URI");
+    return base::WithReason(
+        absl::InvalidArgumentError("contact-me-uri must be an http:// URI of at most 255 octets"),
+        "CONTACT_ME_URI");
   }
   const auto slash = rest.find('/');
   const absl::string_view authority = rest.substr(0, slash);
   if (slash != absl::string_view::npos) target.path = std::string(rest.substr(slash));
   const auto colon = authority.rfind(':');
-  const bool bracket_after = authority.find(']', colon == absl::string_view::npos ? 0 : colon) != absl::string_view::npos;
+  const bool bracket_after =
+      authority.find(']', colon == absl::string_view::npos ? 0 : colon) != absl::string_view::npos;
   target.port = 80;
   if (colon != absl::string_view::npos && !bracket_after &&
-      (!absl::SimpleAtoi(authority.substr(colon + 1), &target.port) || target.port < 1 || target.port > 65535)) {
+      (!absl::SimpleAtoi(authority.substr(colon + 1), &target.port) || target.port < 1 ||
+       target.port > 65535)) {
     return base::WithReason(absl::InvalidArgumentError("contact-me-uri has no valid port"), "CONTACT_ME_URI");
   }
   for (char c : target.path) {
     if (c <= ' ' || c > '~') {
-      return base::WithReason(absl::InvalidArgumentError("contact-me-uri has an invalid path"), "CONTACT_ME_URI");
+      return base::WithReason(absl::InvalidArgumentError("contact-me-uri has an invalid path"),
+                              "CONTACT_ME_URI");
     }
   }
   return target;
 }
 
-void Knock(IoRuntime& io, const KnockTarget& target, absl::Duration timeout, std::function<void(absl::Status)> done) {
+void Knock(IoRuntime& io, const KnockTarget& target, absl::Duration timeout,
+           std::function<void(absl::Status)> done) {
   Error error;
   const auto address = asio::ip::make_address(target.address, error);
   if (error) return done(absl::UnavailableError("the phone's address is not known"));

@@ -26,13 +26,16 @@ constexpr struct {
                 {Reason::kReplyTo, "reply-to"},
                 {Reason::kCleanUp, "clean-up"}};
 
-constexpr const char* kActions[] = {"ReadAllItems", "ReadItems", "WriteItems", "Restart", "CleanUp", "GetNextFragment"};
+constexpr const char* kActions[] = {"ReadAllItems", "ReadItems", "WriteItems",
+                                    "Restart",      "CleanUp",   "GetNextFragment"};
 
 absl::Status Refuse(const std::string& reason, const std::string& text) {
   return base::WithReason(absl::InvalidArgumentError(text), reason);
 }
 
-std::string Trimmed(const char* text) { return std::string(absl::StripAsciiWhitespace(text)); }
+std::string Trimmed(const char* text) {
+  return std::string(absl::StripAsciiWhitespace(text));
+}
 
 // Without a namespace prefix.
 std::string LocalName(const pugi::xml_node& node) {
@@ -90,25 +93,38 @@ absl::Status ReadItems(const pugi::xml_node& list, const WpiLimits& limits, Work
   return absl::OkStatus();
 }
 
-// Old firmware does not understand &lt; &gt; &amp; (wpi.md quirk 7): our own values never hold these characters, but
-// well-formed XML comes first.
+// Old firmware does not understand &lt; &gt; &amp; (wpi.md quirk 7): our own values never hold these
+// characters, but well-formed XML comes first.
 void AppendEscaped(std::string& out, std::string_view text) {
   for (char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
 }
 
 }  // namespace
 
-std::string PrintReason(Reason reason) { return kReasons[static_cast<int>(reason)].name; }
+std::string PrintReason(Reason reason) {
+  return kReasons[static_cast<int>(reason)].name;
+}
 
-bool IsInitial(Reason reason) { return reason != Reason::kReplyTo && reason != Reason::kCleanUp; }
+bool IsInitial(Reason reason) {
+  return reason != Reason::kReplyTo && reason != Reason::kCleanUp;
+}
 
 std::string WorkpointMessage::Value(std::string_view name) const {
   for (const Item& item : items) {
@@ -123,10 +139,10 @@ absl::StatusOr<WorkpointMessage> ParseWorkpointMessage(std::string_view body, co
     return Refuse("WPI_DTD", "document type definitions are not accepted");
   }
   pugi::xml_document document;
-  const pugi::xml_parse_result parsed =
-      document.load_buffer(body.data(), body.size(), pugi::parse_minimal | pugi::parse_escapes | pugi::parse_cdata |
-                                                         pugi::parse_wconv_attribute,
-                           pugi::encoding_utf8);
+  const pugi::xml_parse_result parsed = document.load_buffer(
+      body.data(), body.size(),
+      pugi::parse_minimal | pugi::parse_escapes | pugi::parse_cdata | pugi::parse_wconv_attribute,
+      pugi::encoding_utf8);
   if (!parsed) return Refuse("WPI_XML", absl::StrCat("malformed XML: ", parsed.description()));
   pugi::xml_node root = document.document_element();
   if (DepthOf(root, limits.max_depth + 1) > limits.max_depth) return Refuse("WPI_DEPTH", "nested too deeply");
@@ -168,7 +184,8 @@ base::Secret PrintDlsMessage(std::string_view nonce, ActionKind action, const st
   xml.reserve(size);  // one allocation: no copy of key material stays behind in an outgrown buffer
   xml +=
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-      "<DLSMessage xmlns=\"http://www.siemens.com/DLS\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
+      "<DLSMessage xmlns=\"http://www.siemens.com/DLS\" "
+      "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
       "xsi:schemaLocation=\"http://www.siemens.com/DLS\">\n<Message nonce=\"";
   AppendEscaped(xml, nonce);
   xml += "\">\n<Action>";
@@ -198,14 +215,17 @@ absl::StatusOr<std::string> ParseMac(std::string_view text) {
     if (c == ':' || c == '-' || c == '.') continue;
     digits += absl::ascii_toupper(c);
   }
-  const bool hex = digits.size() == 12 && std::all_of(digits.begin(), digits.end(),
-                                                      [](char c) { return absl::ascii_isxdigit(c); });
+  const bool hex = digits.size() == 12 &&
+                   std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isxdigit(c); });
   int first = 0;
-  if (!hex || digits == "000000000000" || !absl::SimpleHexAtoi(digits.substr(0, 2), &first) || (first & 1) != 0) {
-    return base::InvalidField("mac", "MAC", "must be the MAC address of a device, for example 00:1A:E8:00:00:01");
+  if (!hex || digits == "000000000000" || !absl::SimpleHexAtoi(digits.substr(0, 2), &first) ||
+      (first & 1) != 0) {
+    return base::InvalidField("mac", "MAC",
+                              "must be the MAC address of a device, for example 00:1A:E8:00:00:01");
   }
   std::string mac;
-  for (std::size_t i = 0; i < digits.size(); i += 2) absl::StrAppend(&mac, i == 0 ? "" : ":", digits.substr(i, 2));
+  for (std::size_t i = 0; i < digits.size(); i += 2)
+    absl::StrAppend(&mac, i == 0 ? "" : ":", digits.substr(i, 2));
   return mac;
 }
 
@@ -214,7 +234,8 @@ bool IsSecretItem(std::string_view name) {
   for (const char* mark : {"pwd", "password", "passwd", "pin", "secret", "tan", "private", "community"}) {
     if (absl::StrContains(lower, mark)) return true;
   }
-  return lower == "wbm-server-certificate" || lower == "dls-client-certificate" || lower == "secure-mode-data";
+  return lower == "wbm-server-certificate" || lower == "dls-client-certificate" ||
+         lower == "secure-mode-data";
 }
 
 }  // namespace phonepki::provisioning::phone

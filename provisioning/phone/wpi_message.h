@@ -1,6 +1,6 @@
-// Messages of the Workpoint Interface: what a phone sends and what we answer. Liberal in what is read (quirks in
-// docs/wpi.md), canonical in what is written. Input from phones is hostile: no DTD, no entities, bounded size, depth
-// and number of items.
+// Messages of the Workpoint Interface: what a phone sends and what we answer. Liberal in what is read (quirks
+// in docs/wpi.md), canonical in what is written. Input from phones is hostile: no DTD, no entities, bounded
+// size, depth and number of items.
 #pragma once
 
 #include <cstddef>
@@ -32,9 +32,9 @@ struct Item {
 struct WorkpointMessage {
   std::string nonce;
   Reason reason = Reason::kStartUp;
-  std::string action;                         // of a reply: the Action it answers
+  std::string action;  // of a reply: the Action it answers
   ReplyStatus status = ReplyStatus::kAccepted;
-  bool more_fragments = false;                // fragment="next"
+  bool more_fragments = false;  // fragment="next"
   std::vector<Item> items;
 
   // Value of the first item of that name without a status; empty when absent.
@@ -57,8 +57,8 @@ std::string SalvageNonce(std::string_view body);
 // The canonical DLSMessage. Values may be key material, hence the wiping type.
 base::Secret PrintDlsMessage(std::string_view nonce, ActionKind action, const std::vector<Item>& items);
 
-// Canonical "00:1A:E8:00:00:01". Takes colons, hyphens, dots or nothing between the digits. kInvalidArgument MAC:
-// not a MAC, all zero, or a group address.
+// Canonical "00:1A:E8:00:00:01". Takes colons, hyphens, dots or nothing between the digits. kInvalidArgument
+// MAC: not a MAC, all zero, or a group address.
 absl::StatusOr<std::string> ParseMac(std::string_view text);
 
 // Pass words and the like: never stored, never logged (wpi.md 5).

@@ -18,7 +18,9 @@ namespace {
 using base::rpc::Caller;
 namespace v1 = pki::v1;
 
-std::string Name(std::int64_t id) { return absl::StrCat("connectors/", id); }
+std::string Name(std::int64_t id) {
+  return absl::StrCat("connectors/", id);
+}
 
 v1::Connector ToProto(const db::ConnectorRecord& connector) {
   v1::Connector proto;
@@ -53,8 +55,9 @@ absl::Status SelectPlugin(db::Tx& tx, const std::string& name, db::ConnectorReco
   RETURN_IF_ERROR(db::GetPlugin(tx, id).status());
   if (connector.plugin_id == id) return absl::OkStatus();
   if (connector.enabled && connector.plugin_id) {
-    return base::WithReason(absl::FailedPreconditionError("disable the connector before selecting another plug-in"),
-                            "CONNECTOR_ENABLED");
+    return base::WithReason(
+        absl::FailedPreconditionError("disable the connector before selecting another plug-in"),
+        "CONNECTOR_ENABLED");
   }
   connector.plugin_id = id;
   connector.issuing_ca_id.reset();
@@ -70,16 +73,18 @@ absl::Status SelectIssuingCa(db::Tx& tx, const std::string& name, db::ConnectorR
   for (const db::IssuingCaRecord& ca : plugin.issuing_cas) {
     if (ca.ca_id != id || !ca.exists) continue;
     if (connector.enabled) {
-      return base::WithReason(absl::FailedPreconditionError("disable the connector before selecting another CA"),
-                              "CONNECTOR_ENABLED");
+      return base::WithReason(
+          absl::FailedPreconditionError("disable the connector before selecting another CA"),
+          "CONNECTOR_ENABLED");
     }
     connector.issuing_ca_id = id;
     connector.trust_anchor.clear();
     return absl::OkStatus();
   }
-  return base::InvalidField("issuing_ca", "ISSUING_CA_NOT_SYNCHRONIZED",
-                            absl::StrCat("the plug-in \"", plugin.display_name,
-                                         "\" does not offer this CA: enable the CA and synchronise the plug-in"));
+  return base::InvalidField(
+      "issuing_ca", "ISSUING_CA_NOT_SYNCHRONIZED",
+      absl::StrCat("the plug-in \"", plugin.display_name,
+                   "\" does not offer this CA: enable the CA and synchronise the plug-in"));
 }
 
 // B-033: the anchor is the root of the issuing CA's chain, not the issuer.
@@ -113,7 +118,9 @@ absl::Status SetParameters(db::Tx& tx, const Repeated& set, const std::vector<st
   return db::ReplaceRequestParameters(tx, connector.id, merged);
 }
 
-absl::Status DryRunEnd() { return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN"); }
+absl::Status DryRunEnd() {
+  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
+}
 absl::Status UnlessDryRun(absl::Status status) {
   return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
 }
@@ -126,9 +133,9 @@ absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& nam
   return db::FindConnectorByDisplayName(tx, parsed.display_name);
 }
 
-#define RPC(name)                                                                                             \
-  grpc::Status ConnectorService::name(grpc::ServerContext* context, const v1::name##Request* request,        \
-                                      v1::name##Response* response) {                                        \
+#define RPC(name)                                                                                     \
+  grpc::Status ConnectorService::name(grpc::ServerContext* context, const v1::name##Request* request, \
+                                      v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.pki.v1.ConnectorService/" #name,                            \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                    \
       return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
@@ -148,15 +155,16 @@ RPC(CreateConnector) {
     absl::StatusOr<std::int64_t> made = db::InsertConnector(tx, connector);
     if (absl::IsAlreadyExists(made.status())) {
       return base::WithField(
-          base::WithReason(absl::AlreadyExistsError(absl::StrCat("a connector named \"", request->display_name(),
-                                                                 "\" exists already")),
+          base::WithReason(absl::AlreadyExistsError(absl::StrCat(
+                               "a connector named \"", request->display_name(), "\" exists already")),
                            "DISPLAY_NAME_TAKEN"),
           "display_name");
     }
     RETURN_IF_ERROR(made.status());
     connector.id = id = *made;
     if (!request->plugin().empty()) RETURN_IF_ERROR(SelectPlugin(tx, request->plugin(), connector));
-    if (!request->issuing_ca().empty()) RETURN_IF_ERROR(SelectIssuingCa(tx, request->issuing_ca(), connector));
+    if (!request->issuing_ca().empty())
+      RETURN_IF_ERROR(SelectIssuingCa(tx, request->issuing_ca(), connector));
     if (request->import_trust_anchor()) RETURN_IF_ERROR(ImportAnchor(tx, connector));
     if (request->enable()) RETURN_IF_ERROR(Enable(connector));
     RETURN_IF_ERROR(db::UpdateConnector(tx, connector));
@@ -236,10 +244,10 @@ RPC(DisableConnector) {
   ASSIGN_OR_RETURN(db::ConnectorRecord connector, db::LockConnector(tx, id));
   ASSIGN_OR_RETURN(std::vector<std::string> affected, db::ListActiveDeploymentsOfConnector(tx, id));
   if (!affected.empty() && !request->force()) {
-    return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat("active deployments issue through this connector: ",
-                                                   absl::StrJoin(affected, ", "), "; deactivate them first, or force")),
-        "CONNECTOR_IN_USE");
+    return base::WithReason(absl::FailedPreconditionError(absl::StrCat(
+                                "active deployments issue through this connector: ",
+                                absl::StrJoin(affected, ", "), "; deactivate them first, or force")),
+                            "CONNECTOR_IN_USE");
   }
   connector.enabled = false;
   RETURN_IF_ERROR(db::UpdateConnector(tx, connector));
@@ -262,26 +270,27 @@ RPC(DeleteConnector) {
 }
 END_RPC
 
-grpc::Status ConnectorService::TestConnector(grpc::ServerContext* context, const v1::TestConnectorRequest* request,
+grpc::Status ConnectorService::TestConnector(grpc::ServerContext* context,
+                                             const v1::TestConnectorRequest* request,
                                              v1::TestConnectorResponse* response) {
-  return base::rpc::Handle(context, "/phonepki.pki.v1.ConnectorService/TestConnector",
-                           [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(std::int64_t id, database_.InTransactionReturning("TestConnector", [&](db::Tx& tx) {
-      return ResolveConnector(tx, request->name(), "name");
-    }));
-    absl::StatusOr<ConnectorTestResult> result = issuance_.Test(id, caller.actor);
-    if (absl::IsNotFound(result.status()) || absl::IsUnavailable(result.status())) return result.status();
-    response->set_success(result.ok());
-    if (!result.ok()) {
-      response->set_reason(base::ReasonOf(result.status()));
-      response->set_message(std::string(result.status().message()));
-      return absl::OkStatus();
-    }
-    response->set_message("a certificate was issued, verified and thrown away");
-    *response->mutable_certificate() = ca::SummarizeCertificate(result->certificate, false);
-    response->set_duration_micros(absl::ToInt64Microseconds(result->duration));
-    return absl::OkStatus();
-  });
+  return base::rpc::Handle(
+      context, "/phonepki.pki.v1.ConnectorService/TestConnector", [&](const Caller& caller) -> absl::Status {
+        ASSIGN_OR_RETURN(std::int64_t id, database_.InTransactionReturning("TestConnector", [&](db::Tx& tx) {
+          return ResolveConnector(tx, request->name(), "name");
+        }));
+        absl::StatusOr<ConnectorTestResult> result = issuance_.Test(id, caller.actor);
+        if (absl::IsNotFound(result.status()) || absl::IsUnavailable(result.status())) return result.status();
+        response->set_success(result.ok());
+        if (!result.ok()) {
+          response->set_reason(base::ReasonOf(result.status()));
+          response->set_message(std::string(result.status().message()));
+          return absl::OkStatus();
+        }
+        response->set_message("a certificate was issued, verified and thrown away");
+        *response->mutable_certificate() = ca::SummarizeCertificate(result->certificate, false);
+        response->set_duration_micros(absl::ToInt64Microseconds(result->duration));
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace phonepki::provisioning

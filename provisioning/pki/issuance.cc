@@ -44,8 +44,9 @@ absl::StatusOr<std::shared_ptr<Issuance::Source>> Issuance::Read(std::int64_t co
   RETURN_IF_ERROR(database_.InTransaction("issuance_source", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(db::ConnectorRecord connector, db::GetConnector(tx, connector_id));
     if (!connector.plugin_id || !connector.issuing_ca_id) {
-      return Refuse("CONNECTOR_INCOMPLETE", absl::StrCat("connector \"", connector.display_name,
-                                                         "\" needs a plug-in configuration and an issuing CA"));
+      return Refuse("CONNECTOR_INCOMPLETE",
+                    absl::StrCat("connector \"", connector.display_name,
+                                 "\" needs a plug-in configuration and an issuing CA"));
     }
     ASSIGN_OR_RETURN(db::PluginRecord plugin, db::GetPlugin(tx, *connector.plugin_id));
     ASSIGN_OR_RETURN(source->ca, db::GetInternalCa(tx, *connector.issuing_ca_id));
@@ -56,10 +57,11 @@ absl::StatusOr<std::shared_ptr<Issuance::Source>> Issuance::Read(std::int64_t co
       source->usable = Refuse("CONNECTOR_DISABLED",
                               absl::StrCat("connector \"", connector.display_name, "\" is not enabled"));
     } else if (!plugin.enabled) {
-      source->usable = Refuse("PLUGIN_DISABLED", absl::StrCat("plug-in \"", plugin.display_name, "\" is not enabled"));
+      source->usable =
+          Refuse("PLUGIN_DISABLED", absl::StrCat("plug-in \"", plugin.display_name, "\" is not enabled"));
     } else if (!source->ca.enabled) {
-      source->usable = Refuse("CA_DISABLED",
-                              absl::StrCat("internal CA \"", source->ca.display_name, "\" is not enabled"));
+      source->usable =
+          Refuse("CA_DISABLED", absl::StrCat("internal CA \"", source->ca.display_name, "\" is not enabled"));
     }
     return absl::OkStatus();
   }));
@@ -91,8 +93,9 @@ absl::Status Issuance::Prepare(const Source& source, const std::string& slot, co
   const absl::Time not_before = std::max(clock_.Now() - kBackdate, source.issuer->not_before());
   const absl::Time not_after = not_before + source.policy->validity_days * absl::Hours(24);
   ASSIGN_OR_RETURN(draft.key, keys_.Generate(source.policy->key_algorithm));
-  ASSIGN_OR_RETURN(draft.permit, source.issuer->Prepare(profile, {rendered.subject, rendered.names,
-                                                                  draft.key->spki_der(), not_before, not_after}));
+  ASSIGN_OR_RETURN(draft.permit,
+                   source.issuer->Prepare(profile, {rendered.subject, rendered.names, draft.key->spki_der(),
+                                                    not_before, not_after}));
   draft.subject_key = rendered.subject.Canonical();
   draft.record.ca_id = source.ca.id;
   draft.record.serial = draft.permit->serial();
@@ -162,17 +165,16 @@ absl::Status Issuance::SignAndStore(std::vector<Draft*>& drafts) {
     wrapped_keys.push_back(std::move(wrapped));
   }
   if (ids.empty()) return absl::OkStatus();
-  return database_.InTransaction("issuance_store", [&](db::Tx& tx) {
-    return db::StoreIssued(tx, ids, ders, digests, wrapped_keys);
-  });
+  return database_.InTransaction(
+      "issuance_store", [&](db::Tx& tx) { return db::StoreIssued(tx, ids, ders, digests, wrapped_keys); });
 }
 
 std::vector<absl::StatusOr<std::int64_t>> Issuance::IssueBatch(const std::vector<CertificateOrder>& orders) {
   std::vector<Draft> drafts(orders.size());
   std::vector<std::int64_t> job_ids;
   for (const CertificateOrder& order : orders) job_ids.push_back(order.job.job_id);
-  absl::StatusOr<std::vector<db::CertificateRecord>> earlier =
-      database_.InTransactionReturning("issuance_reuse", [&](db::Tx& tx) { return db::FindIssuedForJobs(tx, job_ids); });
+  absl::StatusOr<std::vector<db::CertificateRecord>> earlier = database_.InTransactionReturning(
+      "issuance_reuse", [&](db::Tx& tx) { return db::FindIssuedForJobs(tx, job_ids); });
   std::vector<Draft*> fresh;
   for (std::size_t i = 0; i < orders.size(); ++i) {
     Draft& draft = drafts[i];
@@ -220,21 +222,23 @@ absl::StatusOr<ConnectorTestResult> Issuance::Test(std::int64_t connector_id, co
   const absl::Time start = absl::Now();
   ASSIGN_OR_RETURN(std::shared_ptr<Source> source, Read(connector_id));
   if (!source->ca.enabled) {
-    return Refuse("CA_DISABLED", absl::StrCat("internal CA \"", source->ca.display_name, "\" is not enabled"));
+    return Refuse("CA_DISABLED",
+                  absl::StrCat("internal CA \"", source->ca.display_name, "\" is not enabled"));
   }
   // Documentation addresses and names (RFC 5737, RFC 2606): no phone has them.
   const ca::EndPointNames names{"00:00:5E:00:53:01", "192.0.2.1", "connector-test.example", "0", "Test"};
   Draft draft;
   RETURN_IF_ERROR(Prepare(*source, "wbm", names, draft));
   ASSIGN_OR_RETURN(std::vector<std::int64_t> ids,
-                   database_.InTransactionReturning("connector_test_intent", [&](db::Tx& tx)
-                                                        -> absl::StatusOr<std::vector<std::int64_t>> {
-    const std::string object = absl::StrCat("connectors/", connector_id);
-    RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "connector.test", object},
-                                         {actor, "key.use", absl::StrCat("internalCas/", source->ca.id),
-                                          "{\"certificates\": 1}"}}));
-    return db::InsertIntents(tx, {draft.record});
-  }));
+                   database_.InTransactionReturning(
+                       "connector_test_intent", [&](db::Tx& tx) -> absl::StatusOr<std::vector<std::int64_t>> {
+                         const std::string object = absl::StrCat("connectors/", connector_id);
+                         RETURN_IF_ERROR(db::AppendAudit(
+                             tx, {{actor, "connector.test", object},
+                                  {actor, "key.use", absl::StrCat("internalCas/", source->ca.id),
+                                   "{\"certificates\": 1}"}}));
+                         return db::InsertIntents(tx, {draft.record});
+                       }));
   absl::StatusOr<base::Bytes> der = source->issuer->Sign(*std::move(draft.permit));
   RETURN_IF_ERROR(database_.InTransaction("connector_test_discard",
                                           [&](db::Tx& tx) { return db::DiscardCertificates(tx, ids); }));
@@ -249,8 +253,8 @@ absl::StatusOr<base::Secret> Issuance::LoadPkcs12(std::int64_t certificate_id, c
                                                   ca::Pkcs12Encryption encryption) {
   ASSIGN_OR_RETURN(db::DeliverableRecord found,
                    database_.InTransactionReturning("certificate_deliverable", [&](db::Tx& tx) {
-    return db::GetDeliverable(tx, certificate_id);
-  }));
+                     return db::GetDeliverable(tx, certificate_id);
+                   }));
   if (found.wrapped_key.empty()) {
     return Refuse("KEY_ERASED", "the private key of this certificate has been erased after activation");
   }

@@ -1,6 +1,6 @@
-// Issues certificates through a connector (B-030 to B-036), in batches: one transaction records every intent, then
-// the CA key signs, then one transaction stores the results. A crash in between leaves intents, never a certificate
-// that is not on record.
+// Issues certificates through a connector (B-030 to B-036), in batches: one transaction records every intent,
+// then the CA key signs, then one transaction stores the results. A crash in between leaves intents, never a
+// certificate that is not on record.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ namespace phonepki::provisioning {
 
 struct CertificateOrder {
   std::int64_t device_id = 0;
-  std::string slot;              // wbm
+  std::string slot;  // wbm
   db::JobFence job;
   std::int64_t connector_id = 0;
   ca::EndPointNames names;
@@ -43,16 +43,18 @@ struct ConnectorTestResult {
 // Thread-safe.
 class Issuance {
  public:
-  Issuance(db::Database& database, const ca::Keystore& keystore, ca::Issuers& issuers, const ca::KeyGenerator& keys,
-           const base::Clock& clock)
+  Issuance(db::Database& database, const ca::Keystore& keystore, ca::Issuers& issuers,
+           const ca::KeyGenerator& keys, const base::Clock& clock)
       : database_(database), keystore_(keystore), issuers_(issuers), keys_(keys), clock_(clock) {}
 
-  // One certificate id per order, in order. A job that already has a deliverable certificate for the same names gets
-  // that one again. Refusals per order: CONNECTOR_DISABLED, PLUGIN_DISABLED, CA_DISABLED, CA_EXPIRES_FIRST,
-  // SUBJECT_TAKEN (C-09), DEVICE_HAS_NO_IP, …; kAborted when the job is held by somebody else by now.
+  // One certificate id per order, in order. A job that already has a deliverable certificate for the same
+  // names gets that one again. Refusals per order: CONNECTOR_DISABLED, PLUGIN_DISABLED, CA_DISABLED,
+  // CA_EXPIRES_FIRST, SUBJECT_TAKEN (C-09), DEVICE_HAS_NO_IP, …; kAborted when the job is held by somebody
+  // else by now.
   std::vector<absl::StatusOr<std::int64_t>> IssueBatch(const std::vector<CertificateOrder>& orders);
 
-  // B-035: end to end, thrown away, audited, no subject claimed. Does not ask whether the connector is enabled.
+  // B-035: end to end, thrown away, audited, no subject claimed. Does not ask whether the connector is
+  // enabled.
   absl::StatusOr<ConnectorTestResult> Test(std::int64_t connector_id, const std::string& actor);
 
   // Certificate, key and parents up to but not including the root (C-01). kFailedPrecondition KEY_ERASED.
@@ -73,7 +75,8 @@ class Issuance {
 
   absl::StatusOr<std::shared_ptr<const Source>> Load(std::int64_t connector_id);
   absl::StatusOr<std::shared_ptr<Source>> Read(std::int64_t connector_id);
-  absl::Status Prepare(const Source& source, const std::string& slot, const ca::EndPointNames& names, Draft& draft);
+  absl::Status Prepare(const Source& source, const std::string& slot, const ca::EndPointNames& names,
+                       Draft& draft);
   absl::Status RecordIntents(std::vector<Draft*>& drafts);
   absl::Status SignAndStore(std::vector<Draft*>& drafts);
 

@@ -15,7 +15,9 @@ namespace {
 using base::rpc::Caller;
 namespace v1 = pki::v1;
 
-std::string Name(std::int64_t id) { return absl::StrCat("plugins/", id); }
+std::string Name(std::int64_t id) {
+  return absl::StrCat("plugins/", id);
+}
 
 v1::Plugin ToProto(const db::PluginRecord& plugin) {
   v1::Plugin proto;
@@ -33,7 +35,7 @@ v1::Plugin ToProto(const db::PluginRecord& plugin) {
     auto* issuing = proto.add_issuing_cas();
     issuing->set_internal_ca(absl::StrCat("internalCas/", ca.ca_id));
     issuing->set_display_name(ca.display_name);
-    issuing->set_state(!ca.exists    ? v1::IssuingCa::DELETED
+    issuing->set_state(!ca.exists   ? v1::IssuingCa::DELETED
                        : ca.enabled ? v1::IssuingCa::AVAILABLE
                                     : v1::IssuingCa::DISABLED);
   }
@@ -53,7 +55,9 @@ absl::Status Enable(db::Tx& tx, const db::PluginRecord& plugin) {
   return db::SetPluginEnabled(tx, plugin.id, true);
 }
 
-absl::Status DryRunEnd() { return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN"); }
+absl::Status DryRunEnd() {
+  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
+}
 absl::Status UnlessDryRun(absl::Status status) {
   return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
 }
@@ -66,9 +70,9 @@ absl::StatusOr<std::int64_t> ResolvePlugin(db::Tx& tx, const std::string& name, 
   return db::FindPluginByDisplayName(tx, parsed.display_name);
 }
 
-#define RPC(name)                                                                                          \
-  grpc::Status PluginService::name(grpc::ServerContext* context, const v1::name##Request* request,        \
-                                   v1::name##Response* response) {                                        \
+#define RPC(name)                                                                                  \
+  grpc::Status PluginService::name(grpc::ServerContext* context, const v1::name##Request* request, \
+                                   v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.pki.v1.PluginService/" #name,                            \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                 \
       return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
@@ -86,10 +90,11 @@ RPC(CreatePlugin) {
     RETURN_IF_ERROR(CheckProperties(properties));
     absl::StatusOr<std::int64_t> made = db::InsertPlugin(tx, request->display_name(), request->description());
     if (absl::IsAlreadyExists(made.status())) {
-      return base::WithField(base::WithReason(absl::AlreadyExistsError(absl::StrCat(
-                                                  "a plug-in named \"", request->display_name(), "\" exists already")),
-                                              "DISPLAY_NAME_TAKEN"),
-                             "display_name");
+      return base::WithField(
+          base::WithReason(absl::AlreadyExistsError(absl::StrCat(
+                               "a plug-in named \"", request->display_name(), "\" exists already")),
+                           "DISPLAY_NAME_TAKEN"),
+          "display_name");
     }
     RETURN_IF_ERROR(made.status());
     id = *made;
@@ -186,10 +191,10 @@ RPC(DisablePlugin) {
   ASSIGN_OR_RETURN(db::PluginRecord plugin, db::LockPlugin(tx, id));
   ASSIGN_OR_RETURN(std::vector<std::string> affected, db::ListConnectorsOfPlugin(tx, id, true));
   if (!affected.empty() && !request->force()) {
-    return base::WithReason(
-        absl::FailedPreconditionError(absl::StrCat("enabled connectors use this plug-in: ",
-                                                   absl::StrJoin(affected, ", "), "; disable them first, or force")),
-        "PLUGIN_IN_USE");
+    return base::WithReason(absl::FailedPreconditionError(absl::StrCat(
+                                "enabled connectors use this plug-in: ", absl::StrJoin(affected, ", "),
+                                "; disable them first, or force")),
+                            "PLUGIN_IN_USE");
   }
   RETURN_IF_ERROR(db::SetPluginEnabled(tx, id, false));
   plugin.enabled = false;

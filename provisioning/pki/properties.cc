@@ -16,8 +16,9 @@ constexpr int kMaxDays = 36500;
 absl::StatusOr<int> ParseDays(const std::string& value) {
   int days = 0;
   if (!absl::SimpleAtoi(value, &days) || days < 1 || days > kMaxDays) {
-    return base::InvalidField(property::kValidityDays, "VALIDITY_DAYS",
-                              absl::StrCat("\"", value, "\" must be a whole number of days, 1 to ", kMaxDays));
+    return base::InvalidField(
+        property::kValidityDays, "VALIDITY_DAYS",
+        absl::StrCat("\"", value, "\" must be a whole number of days, 1 to ", kMaxDays));
   }
   return days;
 }
@@ -33,7 +34,8 @@ absl::Status CheckOne(const std::string& name, const std::string& value) {
   if (name == property::kTemplate) return ca::SubjectTemplate::Parse(value, name).status();
   if (name == property::kNameSource) return ca::ParseNameSource(value, name).status();
   if (name == property::kKeyAlgorithm) return ca::ParseKeyAlgorithm(value, name).status();
-  if (name == property::kAllowLegacy || name == property::kAllowPast2038) return ParseSwitch(name, value).status();
+  if (name == property::kAllowLegacy || name == property::kAllowPast2038)
+    return ParseSwitch(name, value).status();
   return absl::OkStatus();
 }
 
@@ -57,7 +59,8 @@ bool IsKnownProperty(const std::string& name) {
 absl::Status CheckProperties(const db::Properties& properties) {
   for (const auto& [name, value] : properties) {
     if (name.empty() || name.size() > 200 || value.size() > 4000) {
-      return base::InvalidField("properties", "PROPERTY_VALUE", "a name has 1 to 200, a value at most 4000 octets");
+      return base::InvalidField("properties", "PROPERTY_VALUE",
+                                "a name has 1 to 200, a value at most 4000 octets");
     }
     RETURN_IF_ERROR(CheckOne(name, value));
   }
@@ -88,12 +91,12 @@ absl::StatusOr<IssuancePolicy> ReadPolicy(const db::Properties& effective) {
   }
   RETURN_IF_ERROR(CheckProperties(effective));
   ASSIGN_OR_RETURN(ca::SubjectTemplate subject, ca::SubjectTemplate::Parse(text, property::kTemplate));
-  ASSIGN_OR_RETURN(ca::NameSource source,
-                   ca::ParseNameSource(ValueOr(effective, property::kNameSource, "ip"), property::kNameSource));
+  ASSIGN_OR_RETURN(ca::NameSource source, ca::ParseNameSource(ValueOr(effective, property::kNameSource, "ip"),
+                                                              property::kNameSource));
   ASSIGN_OR_RETURN(int days, ParseDays(ValueOr(effective, property::kValidityDays, "1095")));
-  ASSIGN_OR_RETURN(ca::KeyAlgorithm algorithm,
-                   ca::ParseKeyAlgorithm(ValueOr(effective, property::kKeyAlgorithm, "rsa2048"),
-                                         property::kKeyAlgorithm));
+  ASSIGN_OR_RETURN(
+      ca::KeyAlgorithm algorithm,
+      ca::ParseKeyAlgorithm(ValueOr(effective, property::kKeyAlgorithm, "rsa2048"), property::kKeyAlgorithm));
   return IssuancePolicy{std::move(subject),
                         source,
                         days,

@@ -1,5 +1,5 @@
-// The properties of plug-ins and the request parameters of connectors, and what they mean together (B-021 to B-023,
-// B-034). Unknown names are kept and flagged.
+// The properties of plug-ins and the request parameters of connectors, and what they mean together (B-021 to
+// B-023, B-034). Unknown names are kept and flagged.
 #pragma once
 
 #include <string>

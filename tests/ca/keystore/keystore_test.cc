@@ -76,7 +76,8 @@ TEST_F(KeystoreTest, BlobOpensForItsPurposeOnly) {
   const Keystore keystore = WithKeyOf('a');
   const auto blob = keystore.Wrap(base::Secret("secret"), "ca-key:12");
   ASSERT_TRUE(blob.ok());
-  for (const char* purpose : {"ca-key:1", "ca-key:13", "ca-key:122", "phone-key:12", "", "ca-key:12 ", "Sca-key:12"}) {
+  for (const char* purpose :
+       {"ca-key:1", "ca-key:13", "ca-key:122", "phone-key:12", "", "ca-key:12 ", "Sca-key:12"}) {
     const auto secret = keystore.Unwrap(*blob, purpose);
     EXPECT_EQ(secret.status().code(), absl::StatusCode::kDataLoss) << purpose;
     EXPECT_EQ(base::ReasonOf(secret.status()), "KEYSTORE_BLOB_REFUSED");
@@ -94,7 +95,9 @@ TEST_F(KeystoreTest, EveryChangedBitIsRefused) {
       changed[i] = static_cast<std::uint8_t>(changed[i] ^ (1 << bit));
       EXPECT_FALSE(keystore.Unwrap(changed, "p").ok()) << "octet " << i << " bit " << bit;
     }
-    EXPECT_FALSE(keystore.Unwrap(base::Bytes(blob->begin(), blob->begin() + static_cast<std::ptrdiff_t>(i)), "p").ok());
+    EXPECT_FALSE(
+        keystore.Unwrap(base::Bytes(blob->begin(), blob->begin() + static_cast<std::ptrdiff_t>(i)), "p")
+            .ok());
   }
   base::Bytes longer = *blob;
   longer.push_back(0);
@@ -221,13 +224,15 @@ TEST_F(KeystoreTest, ReadsAKeyFromASecretMount) {
 TEST_F(KeystoreTest, RefusesAFileThatIsNotAKey) {
   for (const std::string& content :
        {std::string(), std::string("\n"), std::string("short"), std::string(44, '!'), std::string(44, '='),
-        std::string("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZQ=="), std::string(kBase64Key) + "QUJD", std::string(10000, 'A')}) {
+        std::string("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZQ=="), std::string(kBase64Key) + "QUJD",
+        std::string(10000, 'A')}) {
     const auto key = MasterKey::LoadOrCreate(WriteKeyFile(content, 0600));
     EXPECT_EQ(base::ReasonOf(key.status()), "MASTER_KEY_MALFORMED") << content.size();
     EXPECT_THAT(std::string(key.status().message()), ::testing::Not(::testing::HasSubstr("QUJD")));
   }
   EXPECT_EQ(base::ReasonOf(MasterKey::LoadOrCreate(directory_).status()), "MASTER_KEY_MALFORMED");
-  EXPECT_EQ(base::ReasonOf(MasterKey::LoadOrCreate(directory_ + "/no/such/directory").status()), "MASTER_KEY_IO");
+  EXPECT_EQ(base::ReasonOf(MasterKey::LoadOrCreate(directory_ + "/no/such/directory").status()),
+            "MASTER_KEY_IO");
   EXPECT_EQ(base::ReasonOf(MasterKey::FromOctets(base::Secret("short")).status()), "MASTER_KEY_MALFORMED");
 }
 

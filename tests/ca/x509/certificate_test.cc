@@ -22,7 +22,8 @@ class CertificateTest : public ::testing::Test {
     leaf_ = Issue(*sub_, LeafProfile(CertificateKind::kSpe), "CN=leaf", KeyAlgorithm::kEcdsaP256);
   }
 
-  static base::Bytes Issue(const Issuer& issuer, const Profile& profile, const std::string& subject, KeyAlgorithm algorithm) {
+  static base::Bytes Issue(const Issuer& issuer, const Profile& profile, const std::string& subject,
+                           KeyAlgorithm algorithm) {
     IssuanceRequest request;
     request.subject = Name(subject);
     request.spki_der = TestKey(algorithm).spki_der();
@@ -54,8 +55,8 @@ TEST_F(CertificateTest, ChainsAreValidated) {
   EXPECT_REASON(VerifyChain({1, 2}, {}, roots, at), "CERTIFICATE_MALFORMED");
   // The middle of the chain is no trust anchor.
   EXPECT_REASON(VerifyChain(leaf_, {}, {sub_certificate_}, at), "CHAIN_INVALID");
-  const TestCa stranger(KeyAlgorithm::kEcdsaP384, "CN=Root", At("2025-01-01T00:00:00Z"), At("2035-01-01T00:00:00Z"),
-                        At("2026-01-01T00:00:00Z"));
+  const TestCa stranger(KeyAlgorithm::kEcdsaP384, "CN=Root", At("2025-01-01T00:00:00Z"),
+                        At("2035-01-01T00:00:00Z"), At("2026-01-01T00:00:00Z"));
   EXPECT_REASON(VerifyChain(leaf_, {sub_certificate_}, {stranger.certificate}, at), "CHAIN_INVALID");
 }
 
@@ -86,7 +87,8 @@ TEST_F(CertificateTest, DamagedCertificatesNeverCrash) {
   std::mt19937 random(5);
   for (int round = 0; round < 3000; ++round) {
     base::Bytes der = leaf_;
-    for (unsigned i = 0, n = 1 + random() % 4; i < n; ++i) der[random() % der.size()] = static_cast<std::uint8_t>(random());
+    for (unsigned i = 0, n = 1 + random() % 4; i < n; ++i)
+      der[random() % der.size()] = static_cast<std::uint8_t>(random());
     (void)ParseCertificate(der);
   }
 }
@@ -101,13 +103,16 @@ TEST_F(CertificateTest, PemIsPlainAndReadsBack) {
   ASSERT_OK(key_pem);
   EXPECT_EQ(key_pem->view().substr(0, 28), "-----BEGIN PRIVATE KEY-----\n");
 
-  const auto parsed = ParsePemCertificates("text before\n" + pem + std::string(key_pem->view()) + "\r\n" + ToPem(root_.certificate) + "text after\n");
+  const auto parsed = ParsePemCertificates("text before\n" + pem + std::string(key_pem->view()) + "\r\n" +
+                                           ToPem(root_.certificate) + "text after\n");
   ASSERT_OK(parsed);
   EXPECT_EQ(*parsed, (std::vector<base::Bytes>{leaf_, root_.certificate}));
   EXPECT_REASON(ParsePemCertificates(""), "NO_CERTIFICATE");
   EXPECT_REASON(ParsePemCertificates(key_pem->view()), "NO_CERTIFICATE");
-  EXPECT_REASON(ParsePemCertificates("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "CERTIFICATE_MALFORMED");
-  EXPECT_REASON(ParsePemCertificates(pem + "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n"), "CERTIFICATE_MALFORMED");
+  EXPECT_REASON(ParsePemCertificates("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+                "CERTIFICATE_MALFORMED");
+  EXPECT_REASON(ParsePemCertificates(pem + "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n"),
+                "CERTIFICATE_MALFORMED");
 }
 
 }  // namespace

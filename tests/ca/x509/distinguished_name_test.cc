@@ -85,7 +85,8 @@ TEST(DistinguishedNameTest, RandomDerNeverCrashesTheReader) {
   const base::Bytes good = Name("C=US, O=Example, CN=x+UID=1, 1.3.6.1.4.1.99999.1=v").ToDer();
   for (int round = 0; round < 20000; ++round) {
     base::Bytes der = good;
-    for (unsigned i = 0, n = 1 + random() % 3; i < n; ++i) der[random() % der.size()] = static_cast<std::uint8_t>(random());
+    for (unsigned i = 0, n = 1 + random() % 3; i < n; ++i)
+      der[random() % der.size()] = static_cast<std::uint8_t>(random());
     der.resize(random() % (der.size() + 1));
     const auto name = DistinguishedName::FromDer(der);
     if (name.ok()) (void)name->Print();
@@ -100,12 +101,14 @@ TEST(DistinguishedNameTest, RejectsOverlongText) {
 }
 
 TEST(DistinguishedNameTest, CanonicalIgnoresCaseSpacesAndStringType) {
-  EXPECT_EQ(Name("C=US, O=Two  Words, CN=Straße Ä").Canonical(), Name("c=us, o=TWO words, cn=straße ä").Canonical());
+  EXPECT_EQ(Name("C=US, O=Two  Words, CN=Straße Ä").Canonical(),
+            Name("c=us, o=TWO words, cn=straße ä").Canonical());
   EXPECT_NE(Name("O=a, CN=x").Canonical(), Name("CN=x, O=a").Canonical());
   EXPECT_NE(Name("CN=a\\,o=b").Canonical(), Name("CN=a, O=b").Canonical());
   EXPECT_EQ(Name("CN=x+UID=1").Canonical(), Name("UID=1+CN=X").Canonical());
   // 30 0c 31 0a 30 08 06 03 55 04 03 13 01 78: CN=x as PrintableString.
-  const auto printable = DistinguishedName::FromDer({0x30, 0x0c, 0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x03, 0x13, 0x01, 0x78});
+  const auto printable = DistinguishedName::FromDer(
+      {0x30, 0x0c, 0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x03, 0x13, 0x01, 0x78});
   ASSERT_OK(printable);
   EXPECT_FALSE(*printable == Name("CN=x"));
   EXPECT_EQ(printable->Canonical(), Name("CN=x").Canonical());

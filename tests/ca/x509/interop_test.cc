@@ -18,8 +18,8 @@ using testing::TestKey;
 
 constexpr KeyAlgorithm kModern[] = {KeyAlgorithm::kRsa2048, KeyAlgorithm::kRsa3072, KeyAlgorithm::kRsa4096,
                                     KeyAlgorithm::kEcdsaP256, KeyAlgorithm::kEcdsaP384};
-constexpr CertificateKind kLeafKinds[] = {CertificateKind::kWbmServer, CertificateKind::kSpe, CertificateKind::kTlsServer,
-                                          CertificateKind::kTlsClient};
+constexpr CertificateKind kLeafKinds[] = {CertificateKind::kWbmServer, CertificateKind::kSpe,
+                                          CertificateKind::kTlsServer, CertificateKind::kTlsClient};
 
 struct Path {
   std::string name;
@@ -40,13 +40,15 @@ class InteropTest : public ::testing::Test {
   }
 
   std::unique_ptr<Issuer> Root(KeyAlgorithm algorithm, const Profile& profile = CaProfile()) {
-    const auto der = SelfSignCa(TestKey(algorithm), Name("C=US, O=Example, CN=Root " + PrintKeyAlgorithm(algorithm)),
-                                now_ - absl::Hours(1), now_ + absl::Hours(24 * 400), profile);
+    const auto der =
+        SelfSignCa(TestKey(algorithm), Name("C=US, O=Example, CN=Root " + PrintKeyAlgorithm(algorithm)),
+                   now_ - absl::Hours(1), now_ + absl::Hours(24 * 400), profile);
     EXPECT_TRUE(der.ok()) << der.status();
     return *Issuer::Create(*der, CopyOf(TestKey(algorithm)), clock_);
   }
 
-  base::Bytes Issue(const Issuer& issuer, const Profile& profile, const std::string& subject, const PrivateKey& key) {
+  base::Bytes Issue(const Issuer& issuer, const Profile& profile, const std::string& subject,
+                    const PrivateKey& key) {
     IssuanceRequest request;
     request.subject = Name(subject);
     if (!profile.ca) {
@@ -64,7 +66,8 @@ class InteropTest : public ::testing::Test {
   }
 
   // True if all three implementations accept every path; says which refuses which.
-  ::testing::AssertionResult Accepted(const std::vector<Path>& paths, const std::string& certtool_options = "") {
+  ::testing::AssertionResult Accepted(const std::vector<Path>& paths,
+                                      const std::string& certtool_options = "") {
     std::string java_index;
     std::string gnutls;
     std::string nss;
@@ -85,8 +88,9 @@ class InteropTest : public ::testing::Test {
         }
       }
       directory_.Write(path.name + ".chain.pem", chain_pem);
-      absl::StrAppend(&gnutls, "out=$(certtool --verify ", certtool_options, " --load-ca-certificate ", path.name,
-                      ".root.pem --infile ", path.name, ".chain.pem 2>&1) || echo \"GnuTLS refuses ", path.name, ": $out\"\n");
+      absl::StrAppend(&gnutls, "out=$(certtool --verify ", certtool_options, " --load-ca-certificate ",
+                      path.name, ".root.pem --infile ", path.name,
+                      ".chain.pem 2>&1) || echo \"GnuTLS refuses ", path.name, ": $out\"\n");
       absl::StrAppend(&nss, "out=$(vfychain -d sql:. -pp -u ", path.nss_usage, nss_arguments,
                       " 2>&1) || echo \"NSS refuses ", path.name, ": $out\"\n");
     }
@@ -94,8 +98,10 @@ class InteropTest : public ::testing::Test {
     directory_.Write("nss.sh", nss);
     const std::string index = directory_.Write("index", java_index);
     const auto in_directory = absl::StrCat("cd ", directory_.path(), " && ");
-    std::string complaints = RunCommand(in_directory + "sh gnutls.sh").output + RunCommand(in_directory + "sh nss.sh").output;
-    const auto java = RunCommand(absl::StrCat("java " PHONEPKI_SOURCE_DIR "/tests/ca/x509/Verify.java ", index));
+    std::string complaints =
+        RunCommand(in_directory + "sh gnutls.sh").output + RunCommand(in_directory + "sh nss.sh").output;
+    const auto java =
+        RunCommand(absl::StrCat("java " PHONEPKI_SOURCE_DIR "/tests/ca/x509/Verify.java ", index));
     if (!absl::StrContains(java.output, absl::StrCat("checked ", paths.size(), "\n"))) {
       absl::StrAppend(&complaints, "Java: ", java.output);
     }
@@ -114,9 +120,12 @@ TEST_F(InteropTest, EveryKeyAndKindUnderEveryRoot) {
     const auto root = Root(ca);
     for (const KeyAlgorithm algorithm : kModern) {
       for (const CertificateKind kind : kLeafKinds) {
-        const base::Bytes leaf = Issue(*root, LeafProfile(kind), "C=US, O=Example, CN=p1.example.com", TestKey(algorithm, 1));
-        paths.push_back({absl::StrCat(PrintKeyAlgorithm(ca), "_", PrintKeyAlgorithm(algorithm), "_", PrintCertificateKind(kind)),
-                         {leaf, root->certificate_der()}, NssUsage(kind)});
+        const base::Bytes leaf =
+            Issue(*root, LeafProfile(kind), "C=US, O=Example, CN=p1.example.com", TestKey(algorithm, 1));
+        paths.push_back({absl::StrCat(PrintKeyAlgorithm(ca), "_", PrintKeyAlgorithm(algorithm), "_",
+                                      PrintCertificateKind(kind)),
+                         {leaf, root->certificate_der()},
+                         NssUsage(kind)});
         ASSERT_OK(VerifyChain(leaf, {}, {root->certificate_der()}, now_));
       }
     }
@@ -132,11 +141,14 @@ TEST_F(InteropTest, EverySubordinateUnderEveryRoot) {
     root_profile.path_len = 2;
     const auto root = Root(root_algorithm, root_profile);
     for (const KeyAlgorithm sub_algorithm : kModern) {
-      const std::string name = absl::StrCat(PrintKeyAlgorithm(root_algorithm), "_", PrintKeyAlgorithm(sub_algorithm));
-      const base::Bytes sub_der = Issue(*root, CaProfile(), "C=US, O=Example, CN=Sub", TestKey(sub_algorithm, 2));
+      const std::string name =
+          absl::StrCat(PrintKeyAlgorithm(root_algorithm), "_", PrintKeyAlgorithm(sub_algorithm));
+      const base::Bytes sub_der =
+          Issue(*root, CaProfile(), "C=US, O=Example, CN=Sub", TestKey(sub_algorithm, 2));
       const auto sub = Issuer::Create(sub_der, CopyOf(TestKey(sub_algorithm, 2)), clock_);
       ASSERT_OK(sub);
-      const base::Bytes leaf = Issue(**sub, LeafProfile(CertificateKind::kSpe), "CN=p1.example.com", TestKey(KeyAlgorithm::kEcdsaP256, 1));
+      const base::Bytes leaf = Issue(**sub, LeafProfile(CertificateKind::kSpe), "CN=p1.example.com",
+                                     TestKey(KeyAlgorithm::kEcdsaP256, 1));
       paths.push_back({name + "_sub", {sub_der, root->certificate_der()}, 3});
       paths.push_back({name + "_leaf", {leaf, sub_der, root->certificate_der()}, 1});
     }
@@ -156,18 +168,21 @@ TEST_F(InteropTest, DigestsExtensionsAndNames) {
       profile.crl_url = "http://pki.example.com/crl/1";
       profile.ocsp_url = "http://pki.example.com/ocsp";
       profile.aia_ca_url = "http://pki.example.com/ca/1.cer";
-      const base::Bytes leaf =
-          Issue(*root, profile, "C=DE, L=München, O=Example\\, Inc., serialNumber=1-2, DC=example, E=a@example.com, CN=Größe 電話+UID=42",
-                TestKey(KeyAlgorithm::kRsa2048, 1));
+      const base::Bytes leaf = Issue(*root, profile,
+                                     "C=DE, L=München, O=Example\\, Inc., serialNumber=1-2, DC=example, "
+                                     "E=a@example.com, CN=Größe 電話+UID=42",
+                                     TestKey(KeyAlgorithm::kRsa2048, 1));
       paths.push_back({absl::StrCat(PrintKeyAlgorithm(ca), "_", digest), {leaf, root->certificate_der()}, 1});
     }
   }
   EXPECT_TRUE(Accepted(paths));
-  const auto printed = RunCommand(absl::StrCat("certtool -i --infile ", directory_.path(), "/", paths[0].name, ".chain.pem"));
+  const auto printed =
+      RunCommand(absl::StrCat("certtool -i --infile ", directory_.path(), "/", paths[0].name, ".chain.pem"));
   EXPECT_TRUE(absl::StrContains(printed.output, "IPAddress: 2001:db8::1")) << printed.output;
   EXPECT_TRUE(absl::StrContains(printed.output, "DNSname: p1.example.com"));
   EXPECT_TRUE(absl::StrContains(printed.output, "URI: http://pki.example.com/crl/1"));
-  const auto keytool = RunCommand(absl::StrCat("keytool -printcert -file ", directory_.path(), "/", paths[0].name, ".0.der"));
+  const auto keytool =
+      RunCommand(absl::StrCat("keytool -printcert -file ", directory_.path(), "/", paths[0].name, ".0.der"));
   EXPECT_EQ(keytool.status, 0) << keytool.output;
   EXPECT_TRUE(absl::StrContains(keytool.output, "accessMethod: ocsp")) << keytool.output;
 }
@@ -181,21 +196,25 @@ TEST_F(InteropTest, LegacyKeysAndDigests) {
   Profile leaf_profile = LeafProfile(CertificateKind::kWbmServer);
   leaf_profile.allow_rsa1024 = leaf_profile.allow_sha1 = true;
   leaf_profile.digest = "sha1";
-  const base::Bytes leaf = Issue(*root, leaf_profile, "CN=p1.example.com", TestKey(KeyAlgorithm::kRsa1024, 1));
+  const base::Bytes leaf =
+      Issue(*root, leaf_profile, "CN=p1.example.com", TestKey(KeyAlgorithm::kRsa1024, 1));
   directory_.Write("root.pem", ToPem(root->certificate_der()));
   directory_.Write("leaf.pem", ToPem(leaf));
-  const auto gnutls = RunCommand(absl::StrCat("cd ", directory_.path(), " && certtool --verify --verify-allow-broken --verify-profile "
-                                       "very-weak --load-ca-certificate root.pem --infile leaf.pem"));
+  const auto gnutls = RunCommand(absl::StrCat("cd ", directory_.path(),
+                                              " && certtool --verify --verify-allow-broken --verify-profile "
+                                              "very-weak --load-ca-certificate root.pem --infile leaf.pem"));
   EXPECT_EQ(gnutls.status, 0) << gnutls.output;
 }
 
 TEST_F(InteropTest, ToolsRefuseWhatIsWrong) {
   const auto root = Root(KeyAlgorithm::kEcdsaP256);
   const auto stranger = Root(KeyAlgorithm::kRsa2048);
-  const base::Bytes leaf = Issue(*root, LeafProfile(CertificateKind::kWbmServer), "CN=p1.example.com", TestKey(KeyAlgorithm::kEcdsaP256, 1));
+  const base::Bytes leaf = Issue(*root, LeafProfile(CertificateKind::kWbmServer), "CN=p1.example.com",
+                                 TestKey(KeyAlgorithm::kEcdsaP256, 1));
   const auto refusal = Accepted({{"wrong_root", {leaf, stranger->certificate_der()}, 1}});
   ASSERT_FALSE(refusal);
-  for (const char* name : {"GnuTLS refuses wrong_root", "NSS refuses wrong_root", "Java: FAILED wrong_root"}) {
+  for (const char* name :
+       {"GnuTLS refuses wrong_root", "NSS refuses wrong_root", "Java: FAILED wrong_root"}) {
     EXPECT_TRUE(absl::StrContains(refusal.message(), name)) << refusal.message();
   }
 }

@@ -33,8 +33,9 @@ IssuanceRequest PhoneRequest() {
 
 class IssuerTest : public ::testing::Test {
  protected:
-  IssuerTest() : ca_(KeyAlgorithm::kEcdsaP256, kCaName, At("2025-01-01T00:00:00Z"), At("2055-01-01T00:00:00Z"),
-                     At("2026-01-01T00:00:00Z")) {}
+  IssuerTest()
+      : ca_(KeyAlgorithm::kEcdsaP256, kCaName, At("2025-01-01T00:00:00Z"), At("2055-01-01T00:00:00Z"),
+            At("2026-01-01T00:00:00Z")) {}
 
   base::Bytes Issue(const Profile& profile, const IssuanceRequest& request) {
     auto permit = ca_.issuer->Prepare(profile, request);
@@ -82,7 +83,8 @@ TEST_F(IssuerTest, ValidityFollowsTheTable) {
       const std::string reason = item["reason"];
       EXPECT_REASON(permit, reason);
       const bool precondition = reason == "CA_EXPIRES_FIRST" || reason == "CA_EXPIRED";
-      EXPECT_EQ(permit.status().code(), precondition ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kInvalidArgument);
+      EXPECT_EQ(permit.status().code(),
+                precondition ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kInvalidArgument);
       continue;
     }
     ASSERT_OK(permit);
@@ -104,12 +106,16 @@ TEST_F(IssuerTest, SelfSignedCaHasTheProfileOfTheRules) {
   EXPECT_EQ(info->issuer, kCaName);
   EXPECT_EQ(info->ski, info->aki);
   EXPECT_EQ(ExtensionsOf(ca_.certificate),
-            (std::vector<std::string>{"basicConstraints!", "keyUsage", "subjectKeyIdentifier", "authorityKeyIdentifier"}));
+            (std::vector<std::string>{"basicConstraints!", "keyUsage", "subjectKeyIdentifier",
+                                      "authorityKeyIdentifier"}));
   const X509Ptr certificate = Decode(ca_.certificate);
-  EXPECT_EQ(X509_get_key_usage(certificate.get()), static_cast<std::uint32_t>(KU_KEY_CERT_SIGN | KU_CRL_SIGN));
+  EXPECT_EQ(X509_get_key_usage(certificate.get()),
+            static_cast<std::uint32_t>(KU_KEY_CERT_SIGN | KU_CRL_SIGN));
   EXPECT_NE(X509_get0_authority_issuer(certificate.get()), nullptr);
   ASSERT_NE(X509_get0_authority_serial(certificate.get()), nullptr);
-  EXPECT_EQ(ASN1_INTEGER_cmp(X509_get0_authority_serial(certificate.get()), X509_get0_serialNumber(certificate.get())), 0);
+  EXPECT_EQ(ASN1_INTEGER_cmp(X509_get0_authority_serial(certificate.get()),
+                             X509_get0_serialNumber(certificate.get())),
+            0);
 }
 
 TEST_F(IssuerTest, LeafExtensionsFollowTheKind) {
@@ -126,9 +132,9 @@ TEST_F(IssuerTest, LeafExtensionsFollowTheKind) {
       IssuanceRequest request = PhoneRequest();
       request.spki_der = TestKey(algorithm).spki_der();
       const base::Bytes der = Issue(LeafProfile(kind), request);
-      EXPECT_EQ(ExtensionsOf(der), (std::vector<std::string>{"basicConstraints!", "keyUsage", "extendedKeyUsage",
-                                                             "subjectKeyIdentifier", "authorityKeyIdentifier",
-                                                             "subjectAltName"}));
+      EXPECT_EQ(ExtensionsOf(der), (std::vector<std::string>{"basicConstraints!", "keyUsage",
+                                                             "extendedKeyUsage", "subjectKeyIdentifier",
+                                                             "authorityKeyIdentifier", "subjectAltName"}));
       const X509Ptr certificate = Decode(der);
       EXPECT_EQ(X509_get_extended_key_usage(certificate.get()), purposes);
       EXPECT_EQ(X509_get_key_usage(certificate.get()),
@@ -156,9 +162,10 @@ TEST_F(IssuerTest, WritesNamesAndUrls) {
   profile.key_usage_critical = true;
   profile.extended_key_usage_critical = true;
   const base::Bytes der = Issue(profile, request);
-  EXPECT_EQ(ExtensionsOf(der), (std::vector<std::string>{"basicConstraints!", "keyUsage!", "extendedKeyUsage!",
-                                                         "subjectKeyIdentifier", "authorityKeyIdentifier",
-                                                         "subjectAltName", "crlDistributionPoints", "authorityInfoAccess"}));
+  EXPECT_EQ(ExtensionsOf(der),
+            (std::vector<std::string>{"basicConstraints!", "keyUsage!", "extendedKeyUsage!",
+                                      "subjectKeyIdentifier", "authorityKeyIdentifier", "subjectAltName",
+                                      "crlDistributionPoints", "authorityInfoAccess"}));
   const auto info = ParseCertificate(der);
   ASSERT_OK(info);
   EXPECT_EQ(info->names, request.names);
@@ -209,12 +216,13 @@ TEST_F(IssuerTest, RefusesRequestsThatBreakTheRules) {
   request.subject = *DistinguishedName::ParsePattern("CN=" + std::string(65, 'a'), "f");
   EXPECT_REASON(Refusal(wbm, request), "COMMON_NAME_TOO_LONG");
 
-  for (const auto& names : {SubjectAltNames{.dns = {"under_score.example.com"}}, SubjectAltNames{.dns = {"10.1.2.3"}},
-                            SubjectAltNames{.dns = {""}}, SubjectAltNames{.dns = {"a.*.example.com"}},
-                            SubjectAltNames{.dns = {"-a.example.com"}}, SubjectAltNames{.dns = {std::string(64, 'a') + ".com"}},
-                            SubjectAltNames{.ip = {"10.1.2"}}, SubjectAltNames{.ip = {"001:0db8:::1"}},
-                            SubjectAltNames{.ip = {"10.1.2.3/24"}}, SubjectAltNames{.ip = {"fe80::1%eth0"}},
-                            SubjectAltNames{.uri = {"no scheme"}}, SubjectAltNames{.uri = {"nocolon"}}}) {
+  for (const auto& names :
+       {SubjectAltNames{.dns = {"under_score.example.com"}}, SubjectAltNames{.dns = {"10.1.2.3"}},
+        SubjectAltNames{.dns = {""}}, SubjectAltNames{.dns = {"a.*.example.com"}},
+        SubjectAltNames{.dns = {"-a.example.com"}}, SubjectAltNames{.dns = {std::string(64, 'a') + ".com"}},
+        SubjectAltNames{.ip = {"10.1.2"}}, SubjectAltNames{.ip = {"001:0db8:::1"}},
+        SubjectAltNames{.ip = {"10.1.2.3/24"}}, SubjectAltNames{.ip = {"fe80::1%eth0"}},
+        SubjectAltNames{.uri = {"no scheme"}}, SubjectAltNames{.uri = {"nocolon"}}}) {
     request = PhoneRequest();
     request.names = names;
     EXPECT_REASON(Refusal(wbm, request), "SAN_INVALID");
@@ -267,8 +275,10 @@ TEST_F(IssuerTest, RefusesKeysThatAreShortOrStrange) {
 TEST_F(IssuerTest, CreateRefusesWhatIsNotACa) {
   const base::Bytes leaf = Issue(LeafProfile(CertificateKind::kWbmServer), PhoneRequest());
   EXPECT_REASON(Issuer::Create(leaf, CopyOf(TestKey(KeyAlgorithm::kEcdsaP256)), ca_.clock), "NOT_A_CA");
-  EXPECT_REASON(Issuer::Create(ca_.certificate, CopyOf(TestKey(KeyAlgorithm::kEcdsaP256, 1)), ca_.clock), "KEY_MISMATCH");
-  EXPECT_REASON(Issuer::Create({1, 2, 3}, CopyOf(TestKey(KeyAlgorithm::kEcdsaP256)), ca_.clock), "CERTIFICATE_MALFORMED");
+  EXPECT_REASON(Issuer::Create(ca_.certificate, CopyOf(TestKey(KeyAlgorithm::kEcdsaP256, 1)), ca_.clock),
+                "KEY_MISMATCH");
+  EXPECT_REASON(Issuer::Create({1, 2, 3}, CopyOf(TestKey(KeyAlgorithm::kEcdsaP256)), ca_.clock),
+                "CERTIFICATE_MALFORMED");
 }
 
 TEST_F(IssuerTest, PermitOfAnotherIssuerIsRefused) {
@@ -282,8 +292,8 @@ TEST_F(IssuerTest, PermitOfAnotherIssuerIsRefused) {
 TEST_F(IssuerTest, PathLengthIsHandedDown) {
   Profile root_profile = CaProfile();
   root_profile.path_len = 1;
-  const TestCa root(KeyAlgorithm::kEcdsaP256, "CN=Root", At("2025-01-01T00:00:00Z"), At("2035-01-01T00:00:00Z"),
-                    At("2026-01-01T00:00:00Z"), root_profile);
+  const TestCa root(KeyAlgorithm::kEcdsaP256, "CN=Root", At("2025-01-01T00:00:00Z"),
+                    At("2035-01-01T00:00:00Z"), At("2026-01-01T00:00:00Z"), root_profile);
   IssuanceRequest request = PhoneRequest();
   request.subject = Name("CN=Sub");
   request.names = {};
@@ -312,13 +322,16 @@ TEST_F(IssuerTest, SelfSignChecksItsInput) {
   EXPECT_REASON(SelfSignCa(key, Name("C=US, O=x"), begin, end, CaProfile()), "DN_WITHOUT_CN");
   EXPECT_REASON(SelfSignCa(key, Name("CN=x"), end, begin, CaProfile()), "VALIDITY_ORDER");
   EXPECT_REASON(SelfSignCa(key, Name("CN=x"), begin, At("2038-01-20T00:00:00Z"), CaProfile()), "YEAR_2038");
-  EXPECT_REASON(SelfSignCa(key, Name("CN=x"), begin, end, LeafProfile(CertificateKind::kSpe)), "PROFILE_INVALID");
-  EXPECT_REASON(SelfSignCa(TestKey(KeyAlgorithm::kRsa1024), Name("CN=x"), begin, end, CaProfile()), "KEY_TOO_SHORT");
+  EXPECT_REASON(SelfSignCa(key, Name("CN=x"), begin, end, LeafProfile(CertificateKind::kSpe)),
+                "PROFILE_INVALID");
+  EXPECT_REASON(SelfSignCa(TestKey(KeyAlgorithm::kRsa1024), Name("CN=x"), begin, end, CaProfile()),
+                "KEY_TOO_SHORT");
 }
 
 TEST_F(IssuerTest, IssuerNameIsRepeatedOctetForOctet) {
   // The CN as PrintableString, as other CAs write it.
-  const auto printable = DistinguishedName::FromDer({0x30, 0x0c, 0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x03, 0x13, 0x01, 0x78});
+  const auto printable = DistinguishedName::FromDer(
+      {0x30, 0x0c, 0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x03, 0x13, 0x01, 0x78});
   ASSERT_OK(printable);
   const auto root = SelfSignCa(TestKey(KeyAlgorithm::kEcdsaP256), *printable, At("2026-01-01T00:00:00Z"),
                                At("2036-01-01T00:00:00Z"), CaProfile());
@@ -338,7 +351,9 @@ TEST_F(IssuerTest, LintFindsEveryChangedOctet) {
   const IssuanceRequest request = PhoneRequest();
   const base::Bytes der = Issue(profile, request);
   const base::Bytes serial = ParseCertificate(der)->serial;
-  const LintExpectation expected{.profile = profile, .request = request, .serial = serial,
+  const LintExpectation expected{.profile = profile,
+                                 .request = request,
+                                 .serial = serial,
                                  .issuer_name_der = ca_.issuer->subject().der(),
                                  .issuer_key = ca_.issuer->private_key().get()};
   ASSERT_OK(LintCertificate(der, expected));
@@ -357,7 +372,10 @@ TEST_F(IssuerTest, LintFindsContentThatIsSignedButNotAskedFor) {
   const base::Bytes der = Issue(profile, request);
   const base::Bytes serial = ParseCertificate(der)->serial;
   const auto lint = [&](const Profile& p, const IssuanceRequest& r, const base::Bytes& s) {
-    return LintCertificate(der, {.profile = p, .request = r, .serial = s, .issuer_name_der = ca_.issuer->subject().der(),
+    return LintCertificate(der, {.profile = p,
+                                 .request = r,
+                                 .serial = s,
+                                 .issuer_name_der = ca_.issuer->subject().der(),
                                  .issuer_key = ca_.issuer->private_key().get()});
   };
   ASSERT_OK(lint(profile, request, serial));

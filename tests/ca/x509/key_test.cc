@@ -82,7 +82,8 @@ TEST(KeyTest, RefusesWhatIsNotASupportedKey) {
   ASSERT_OK(der);
   EXPECT_REASON(PrivateKey::FromPkcs8Der(base::Secret(std::string(der->view()) + "x")), "KEY_MALFORMED");
   EXPECT_REASON(PrivateKey::FromPkcs8Der(base::Secret(der->view().substr(0, 40))), "KEY_MALFORMED");
-  EXPECT_REASON(PrivateKey::FromPkey(PkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"))), "KEY_UNSUPPORTED");
+  EXPECT_REASON(PrivateKey::FromPkey(PkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"))),
+                "KEY_UNSUPPORTED");
   EXPECT_REASON(PrivateKey::FromPkey(PkeyPtr(EVP_EC_gen("secp256k1"))), "KEY_UNSUPPORTED");
   EXPECT_REASON(PrivateKey::FromPkey(PkeyPtr(EVP_RSA_gen(1536))), "KEY_UNSUPPORTED");
 }

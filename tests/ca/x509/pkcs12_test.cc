@@ -17,7 +17,8 @@ using testing::RunCommand;
 using testing::TempDir;
 using testing::TestKey;
 
-constexpr Pkcs12Encryption kEncryptions[] = {Pkcs12Encryption::kLegacy3DesSha1, Pkcs12Encryption::kAes256Sha256};
+constexpr Pkcs12Encryption kEncryptions[] = {Pkcs12Encryption::kLegacy3DesSha1,
+                                             Pkcs12Encryption::kAes256Sha256};
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -29,7 +30,8 @@ std::string ReadFile(const std::string& path) {
 class Pkcs12Test : public ::testing::Test {
  protected:
   Pkcs12Test() : now_(base::SystemClock().Now()), clock_(now_) {
-    root_ = *SelfSignCa(TestKey(KeyAlgorithm::kRsa2048), Name("CN=Root"), now_, now_ + absl::Hours(48), CaProfile());
+    root_ = *SelfSignCa(TestKey(KeyAlgorithm::kRsa2048), Name("CN=Root"), now_, now_ + absl::Hours(48),
+                        CaProfile());
     const auto root = Issuer::Create(root_, testing::CopyOf(TestKey(KeyAlgorithm::kRsa2048)), clock_);
     sub_ = Issue(**root, CaProfile(), "CN=Sub", TestKey(KeyAlgorithm::kEcdsaP256));
     const auto sub = Issuer::Create(sub_, testing::CopyOf(TestKey(KeyAlgorithm::kEcdsaP256)), clock_);
@@ -43,7 +45,8 @@ class Pkcs12Test : public ::testing::Test {
 
   static const PrivateKey& Key() { return TestKey(KeyAlgorithm::kRsa2048, 1); }
 
-  base::Bytes Issue(const Issuer& issuer, const Profile& profile, const std::string& subject, const PrivateKey& key) {
+  base::Bytes Issue(const Issuer& issuer, const Profile& profile, const std::string& subject,
+                    const PrivateKey& key) {
     IssuanceRequest request;
     request.subject = Name(subject);
     request.spki_der = key.spki_der();
@@ -78,7 +81,8 @@ TEST_F(Pkcs12Test, OtherToolsReadBothEncryptions) {
   for (const Pkcs12Encryption encryption : kEncryptions) {
     SCOPED_TRACE(PrintPkcs12Encryption(encryption));
     WriteFile("out.p12", encryption, "secret phrase");
-    const auto gnutls = InDirectory("certtool --p12-info --inder --infile out.p12 --password 'secret phrase'");
+    const auto gnutls =
+        InDirectory("certtool --p12-info --inder --infile out.p12 --password 'secret phrase'");
     EXPECT_EQ(gnutls.status, 0) << gnutls.output;
     EXPECT_TRUE(absl::StrContains(gnutls.output, "BEGIN CERTIFICATE")) << gnutls.output;
     EXPECT_TRUE(absl::StrContains(gnutls.output, "PRIVATE KEY")) << gnutls.output;
@@ -86,7 +90,8 @@ TEST_F(Pkcs12Test, OtherToolsReadBothEncryptions) {
     EXPECT_EQ(nss.status, 0) << nss.output;
     EXPECT_TRUE(absl::StrContains(nss.output, "CN=p1.example.com")) << nss.output;
     EXPECT_TRUE(absl::StrContains(nss.output, "Key(shrouded)")) << nss.output;
-    const auto java = InDirectory("keytool -list -v -storetype PKCS12 -keystore out.p12 -storepass 'secret phrase'");
+    const auto java =
+        InDirectory("keytool -list -v -storetype PKCS12 -keystore out.p12 -storepass 'secret phrase'");
     EXPECT_EQ(java.status, 0) << java.output;
     EXPECT_TRUE(absl::StrContains(java.output, "Alias name: phone")) << java.output;
     EXPECT_TRUE(absl::StrContains(java.output, "PrivateKeyEntry")) << java.output;
@@ -95,7 +100,9 @@ TEST_F(Pkcs12Test, OtherToolsReadBothEncryptions) {
     EXPECT_EQ(openssl.status, 0) << openssl.output;
     const bool legacy = encryption == Pkcs12Encryption::kLegacy3DesSha1;
     EXPECT_TRUE(absl::StrContains(openssl.output, legacy ? "MAC: sha1" : "MAC: sha256")) << openssl.output;
-    EXPECT_TRUE(absl::StrContains(openssl.output, legacy ? "pbeWithSHA1And3-KeyTripleDES-CBC" : "AES-256-CBC")) << openssl.output;
+    EXPECT_TRUE(
+        absl::StrContains(openssl.output, legacy ? "pbeWithSHA1And3-KeyTripleDES-CBC" : "AES-256-CBC"))
+        << openssl.output;
   }
 }
 
@@ -129,13 +136,19 @@ TEST_F(Pkcs12Test, ReadsBackWhatItWrites) {
 
 TEST_F(Pkcs12Test, ReadsWhatOtherToolsWrite) {
   const char* const commands[] = {
-      "openssl pkcs12 -export -legacy -inkey key.pem -in leaf.pem -certfile chain.pem -passout pass:pw -out in.p12",  // RC2-40
+      "openssl pkcs12 -export -legacy -inkey key.pem -in leaf.pem -certfile chain.pem -passout pass:pw -out "
+      "in.p12",  // RC2-40
       "openssl pkcs12 -export -inkey key.pem -in leaf.pem -certfile chain.pem -passout pass:pw -out in.p12",
-      "openssl pkcs12 -export -nomac -inkey key.pem -in leaf.pem -certfile chain.pem -passout pass:pw -out in.p12",
-      "openssl pkcs12 -export -keypbe NONE -certpbe NONE -inkey key.pem -in leaf.pem -certfile chain.pem -passout pass:pw -out in.p12",
-      "certtool --to-p12 --p12-name phone --password pw --load-privkey key.pem --load-certificate all.pem --outder --outfile in.p12",
-      "rm -f in.p12 && openssl pkcs12 -export -inkey key.pem -in leaf.pem -certfile chain.pem -name phone -passout pass:password "
-      "-out pre.p12 && keytool -importkeystore -noprompt -srckeystore pre.p12 -srcstorepass password -destkeystore in.p12 "
+      "openssl pkcs12 -export -nomac -inkey key.pem -in leaf.pem -certfile chain.pem -passout pass:pw -out "
+      "in.p12",
+      "openssl pkcs12 -export -keypbe NONE -certpbe NONE -inkey key.pem -in leaf.pem -certfile chain.pem "
+      "-passout pass:pw -out in.p12",
+      "certtool --to-p12 --p12-name phone --password pw --load-privkey key.pem --load-certificate all.pem "
+      "--outder --outfile in.p12",
+      "rm -f in.p12 && openssl pkcs12 -export -inkey key.pem -in leaf.pem -certfile chain.pem -name phone "
+      "-passout pass:password "
+      "-out pre.p12 && keytool -importkeystore -noprompt -srckeystore pre.p12 -srcstorepass password "
+      "-destkeystore in.p12 "
       "-deststoretype PKCS12 -deststorepass password",
   };
   for (const char* const text : commands) {
@@ -158,23 +171,32 @@ TEST_F(Pkcs12Test, RefusesWhatCannotBeImported) {
   EXPECT_REASON(ReadPkcs12("x", base::Secret(std::string_view("a\0b", 3))), "PASSPHRASE_INVALID");
   EXPECT_REASON(ReadPkcs12("x", base::Secret("\xff")), "PASSPHRASE_INVALID");
 
-  ASSERT_EQ(InDirectory("openssl pkcs12 -export -nokeys -in leaf.pem -passout pass:pw -out nokey.p12").status, 0);
+  ASSERT_EQ(InDirectory("openssl pkcs12 -export -nokeys -in leaf.pem -passout pass:pw -out nokey.p12").status,
+            0);
   EXPECT_REASON(Read("nokey.p12", "pw"), "NO_PRIVATE_KEY");
   EXPECT_REASON(Read("nokey.p12", "no"), "WRONG_PASSPHRASE");
-  ASSERT_EQ(InDirectory("openssl pkcs12 -export -nocerts -inkey key.pem -passout pass:pw -out nocert.p12").status, 0);
+  ASSERT_EQ(
+      InDirectory("openssl pkcs12 -export -nocerts -inkey key.pem -passout pass:pw -out nocert.p12").status,
+      0);
   EXPECT_REASON(Read("nocert.p12", "pw"), "NO_CERTIFICATE");
-  ASSERT_EQ(InDirectory("openssl pkcs12 -export -nomac -inkey key.pem -in leaf.pem -passout pass:pw -out nomac.p12").status, 0);
+  ASSERT_EQ(
+      InDirectory("openssl pkcs12 -export -nomac -inkey key.pem -in leaf.pem -passout pass:pw -out nomac.p12")
+          .status,
+      0);
   EXPECT_REASON(Read("nomac.p12", "no"), "WRONG_PASSPHRASE");
 
-  EXPECT_REASON(WritePkcs12(root_, Key(), {}, base::Secret("pw"), Pkcs12Encryption::kAes256Sha256, "x"), "KEY_MISMATCH");
-  EXPECT_REASON(WritePkcs12({1}, Key(), {}, base::Secret("pw"), Pkcs12Encryption::kAes256Sha256, "x"), "CERTIFICATE_MALFORMED");
+  EXPECT_REASON(WritePkcs12(root_, Key(), {}, base::Secret("pw"), Pkcs12Encryption::kAes256Sha256, "x"),
+                "KEY_MISMATCH");
+  EXPECT_REASON(WritePkcs12({1}, Key(), {}, base::Secret("pw"), Pkcs12Encryption::kAes256Sha256, "x"),
+                "CERTIFICATE_MALFORMED");
   EXPECT_REASON(ParsePkcs12Encryption("rc2"), "PKCS12_ENCRYPTION_UNKNOWN");
   EXPECT_EQ(*ParsePkcs12Encryption("aes256-sha256"), Pkcs12Encryption::kAes256Sha256);
 }
 
 TEST_F(Pkcs12Test, RefusesSeveralKeys) {
   const auto made = InDirectory(
-      "for n in a b; do keytool -genkeypair -alias $n -keyalg RSA -keysize 2048 -dname CN=$n -storetype PKCS12 "
+      "for n in a b; do keytool -genkeypair -alias $n -keyalg RSA -keysize 2048 -dname CN=$n -storetype "
+      "PKCS12 "
       "-keystore two.p12 -storepass password || exit 1; done");
   ASSERT_EQ(made.status, 0) << made.output;
   EXPECT_REASON(Read("two.p12", "password"), "SEVERAL_KEYS");
@@ -204,14 +226,16 @@ TEST_F(Pkcs12Test, RefusesAKeyThatIsNotOfItsCertificate) {
 }
 
 TEST_F(Pkcs12Test, DamagedFilesNeverCrash) {
-  const auto file = WritePkcs12(leaf_, Key(), {sub_}, base::Secret("pw"), Pkcs12Encryption::kAes256Sha256, "x", 1);
+  const auto file =
+      WritePkcs12(leaf_, Key(), {sub_}, base::Secret("pw"), Pkcs12Encryption::kAes256Sha256, "x", 1);
   ASSERT_OK(file);
   const std::string good(file->view());
   for (std::size_t i = 0; i < good.size(); i += 3) {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ 0x41);
     const auto contents = ReadPkcs12(bad, base::Secret("pw"));
-    EXPECT_TRUE(!contents.ok() || contents->certificate == leaf_);  // octets may carry no meaning, such as an attribute
+    EXPECT_TRUE(!contents.ok() ||
+                contents->certificate == leaf_);  // octets may carry no meaning, such as an attribute
     EXPECT_FALSE(ReadPkcs12(good.substr(0, i), base::Secret("pw")).ok());
   }
 }

@@ -9,12 +9,18 @@ using Strings = std::vector<std::string>;
 
 EndPointNames Device(const nlohmann::json& item) {
   if (!item.contains("device")) {
-    return {.mac = "001ae812345f", .ip = "10.1.2.3", .fqdn = "p1.example.com", .e164 = "+15615550100",
+    return {.mac = "001ae812345f",
+            .ip = "10.1.2.3",
+            .fqdn = "p1.example.com",
+            .e164 = "+15615550100",
             .location = "Boca Raton"};
   }
   const auto& device = item["device"];
-  return {.mac = device.value("mac", ""), .ip = device.value("ip", ""), .fqdn = device.value("fqdn", ""),
-          .e164 = device.value("e164", ""), .location = device.value("location", "")};
+  return {.mac = device.value("mac", ""),
+          .ip = device.value("ip", ""),
+          .fqdn = device.value("fqdn", ""),
+          .e164 = device.value("e164", ""),
+          .location = device.value("location", "")};
 }
 
 TEST(SubjectTemplateTest, RendersEveryCaseOfTheTable) {

@@ -29,7 +29,9 @@ const PrivateKey& TestKey(KeyAlgorithm algorithm, int index) {
   return keys.at(at);
 }
 
-PrivateKey CopyOf(const PrivateKey& key) { return *PrivateKey::FromPkcs8Der(*key.ToPkcs8Der()); }
+PrivateKey CopyOf(const PrivateKey& key) {
+  return *PrivateKey::FromPkcs8Der(*key.ToPkcs8Der());
+}
 
 DistinguishedName Name(const std::string& text) {
   auto name = DistinguishedName::Parse(text, "subject");
@@ -67,7 +69,8 @@ CommandResult RunCommand(const std::string& shell_command) {
   FILE* const pipe = popen(("( " + shell_command + " ) 2>&1 </dev/null").c_str(), "r");
   if (pipe == nullptr) return result;
   std::array<char, 4096> buffer;
-  while (const std::size_t size = fread(buffer.data(), 1, buffer.size(), pipe)) result.output.append(buffer.data(), size);
+  while (const std::size_t size = fread(buffer.data(), 1, buffer.size(), pipe))
+    result.output.append(buffer.data(), size);
   const int status = pclose(pipe);
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return result;

@@ -1,4 +1,5 @@
-// What the certificate tests share: a clock that stands still, key pairs made once, files, and other people's tools.
+// What the certificate tests share: a clock that stands still, key pairs made once, files, and other people's
+// tools.
 #pragma once
 
 #include <string>
@@ -72,21 +73,23 @@ struct TestCa {
 }  // namespace phonepki::ca::testing
 
 // For absl::Status and absl::StatusOr.
-#define ASSERT_OK(expression)                                      \
-  do {                                                             \
-    const auto& phonepki_result = (expression);                    \
+#define ASSERT_OK(expression)                                                              \
+  do {                                                                                     \
+    const auto& phonepki_result = (expression);                                            \
     ASSERT_TRUE(phonepki_result.ok()) << phonepki::ca::testing::StatusOf(phonepki_result); \
   } while (false)
-#define EXPECT_REASON(expression, expected_reason)                                                      \
-  do {                                                                                                  \
-    const auto& phonepki_result = (expression);                                                         \
-    EXPECT_FALSE(phonepki_result.ok());                                                                 \
+#define EXPECT_REASON(expression, expected_reason)                                                         \
+  do {                                                                                                     \
+    const auto& phonepki_result = (expression);                                                            \
+    EXPECT_FALSE(phonepki_result.ok());                                                                    \
     EXPECT_EQ(phonepki::base::ReasonOf(phonepki::ca::testing::StatusOf(phonepki_result)), expected_reason) \
-        << phonepki::ca::testing::StatusOf(phonepki_result);                                            \
+        << phonepki::ca::testing::StatusOf(phonepki_result);                                               \
   } while (false)
 
 namespace phonepki::ca::testing {
-inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
+inline const absl::Status& StatusOf(const absl::Status& status) {
+  return status;
+}
 template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
   return result.status();

@@ -1,0 +1,119 @@
+#include <sys/resource.h>
+
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "phonesim/fleet.h"
+
+namespace {
+
+// "127.0.0.1:18443,127.0.0.1:28443"
+std::vector<std::pair<std::string, int>> ParseServers(const std::vector<std::string>& texts) {
+  std::vector<std::pair<std::string, int>> servers;
+  for (const std::string& text : texts) {
+    const auto colon = text.rfind(':');
+    if (colon == std::string::npos) throw CLI::ValidationError("--dls", text + " must be address:port");
+    servers.emplace_back(text.substr(0, colon), std::stoi(text.substr(colon + 1)));
+  }
+  return servers;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"A fleet of phones that speak real WPI over real sockets, for tests and demonstrations."};
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n  phonesim run --phones 200 --dls 127.0.0.1:18443 --ledger ledger.jsonl\n"
+      "  phonesim probe --phones 200 --ca ca.pem\n");
+
+  phonesim::Options run;
+  std::vector<std::string> dls{"127.0.0.1:18443"};
+  CLI::App* fleet = app.add_subcommand("run", "Run a fleet until it is told to stop.");
+  const CLI::Range share(0.0, 1.0);
+  fleet->add_option("--phones", run.phones, "Number of phones")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 60000));
+  fleet->add_option("--first-address", run.first_address, "Loopback address of the first phone")
+      ->capture_default_str();
+  fleet->add_option("--first-mac", run.first_mac, "MAC address of the first phone")->capture_default_str();
+  fleet->add_option("--e164-base", run.e164_base, "Number of the first phone")->capture_default_str();
+  fleet->add_option("--contact-port", run.contact_port, "Contact-me port")->capture_default_str();
+  fleet->add_option("--web-port", run.web_port, "HTTPS port of each phone's web server")
+      ->capture_default_str();
+  fleet->add_option("--dls", dls, "Servers, address:port")->delimiter(',')->capture_default_str();
+  fleet->add_option("--dls-choice", run.dls_choice, "Which server a message goes to")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"first", "per-phone", "per-message"}));
+  fleet->add_option("--path", run.path, "URL path of the server")->capture_default_str();
+  fleet
+      ->add_option("--profile", run.profile,
+                   "Firmware: keep-alive (v3r3, v2r2), one connection per message and TLS 1.2 (cp)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"v3r3", "v2r2", "cp", "mix"}));
+  fleet
+      ->add_option("--contact-gap-seconds", run.contact_gap_seconds,
+                   "Contact-me requests within it are ignored")
+      ->capture_default_str();
+  fleet
+      ->add_option("--crash-interval-seconds", run.crash_interval_seconds,
+                   "Contact-me requests closer than this crash the phone (recorded)")
+      ->capture_default_str();
+  fleet->add_option("--busy-share", run.busy_share, "Phones in a call when first knocked at")->check(share);
+  fleet->add_option("--busy-seconds", run.busy_seconds, "Length of that call")->capture_default_str();
+  fleet->add_option("--offline-share", run.offline_share, "Phones switched on late")->check(share);
+  fleet->add_option("--offline-seconds", run.offline_seconds, "How late")->capture_default_str();
+  fleet->add_option("--reject-share", run.reject_share, "Phones that reject the certificate item")
+      ->check(share);
+  fleet->add_option("--drop-share", run.drop_share, "Chance that a message's connection breaks")
+      ->check(share);
+  fleet
+      ->add_option("--fragment-share", run.fragment_share,
+                   "Chance that ReadAllItems is answered in fragments")
+      ->check(share);
+  fleet->add_option("--fragment-size", run.fragment_size, "Items per fragment")->capture_default_str();
+  fleet->add_option("--info-format", run.info_format, "wbm-server-certificate-info")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"text", "none", "failed"}));
+  fleet->add_option("--wbm-passphrase", run.wbm_passphrase, "Pass phrase of written PKCS#12 items");
+  fleet->add_option("--activation", run.activation, "When a written certificate is served")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"immediate", "restart"}));
+  fleet->add_option("--startup-concurrency", run.startup_concurrency, "Phones that start up at the same time")
+      ->capture_default_str();
+  fleet->add_option("--retry-seconds", run.retry_seconds, "First pause before start-up is tried again")
+      ->capture_default_str();
+  fleet->add_option("--seed", run.seed, "Of all randomness")->capture_default_str();
+  fleet->add_option("--ledger", run.ledger, "Append every effect as a JSON line");
+  fleet->add_option("--state-dir", run.state_dir,
+                    "Keep activated certificates over restarts of the simulator");
+
+  phonesim::ProbeOptions probe;
+  CLI::App* prober =
+      app.add_subcommand("probe", "Check the certificate that every phone's web server presents.");
+  prober->add_option("--phones", probe.phones, "Number of phones")->capture_default_str();
+  prober->add_option("--first-address", probe.first_address, "Address of the first phone")
+      ->capture_default_str();
+  prober->add_option("--web-port", probe.web_port, "HTTPS port")->capture_default_str();
+  prober->add_option("--ca", probe.ca_file, "PEM file of the CA")->required()->check(CLI::ExistingFile);
+  prober->add_option("--serials-out", probe.serials_out, "Write address and serial number of each phone");
+  prober->add_option("--not-serials", probe.not_serials,
+                     "Such a file of an earlier run: its serial numbers are refused");
+  prober->add_flag("--json", probe.json, "JSON report");
+
+  CLI11_PARSE(app, argc, argv);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+  if (*prober) return phonesim::RunProbe(probe);
+  try {
+    run.dls = ParseServers(dls);
+  } catch (const std::exception& error) {
+    std::cerr << "phonesim: " << error.what() << "\n";
+    return 2;
+  }
+  return phonesim::RunFleet(run);
+}
