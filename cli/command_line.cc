@@ -39,7 +39,7 @@ void AddOption(CLI::App& app, const Option& option) {
     added->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     // An option takes one value each time it is given; a positional argument takes what is left.
     if (option.positional()) {
-      added->expected(option.required ? 1 : 0, -1);
+      added->expected(option.required ? 1 : 0, -1)->allow_extra_args();
     } else {
       added->expected(1)->allow_extra_args(false);
     }

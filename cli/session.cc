@@ -38,7 +38,7 @@ void PrintNames(const Message& response, std::ostream& out) {
 // gRPC wraps the cause in "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Connection
 // refused"; people need the end of it.
 std::string Cause(const std::string& message) {
-  if (absl::StrContains(message, "CERTIFICATE_VERIFY_FAILED")) {
+  if (absl::StrContains(message, "certificate verify failed") || absl::StrContains(message, "Hostname Verification")) {
     return "its certificate is not from the CA in --ca-file, or does not name this server (--server-name)";
   }
   if (absl::StrContains(message, "Ssl handshake") || absl::StrContains(message, "SSL_ERROR")) {
