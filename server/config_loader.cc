@@ -177,8 +177,11 @@ class Loader {
   // Slips are mistakes. Foreign variables (a Kubernetes service named phonepki makes PHONEPKI_PORT and more;
   // the CLI has its own) are not.
   void UnknownVariable(const std::string& name, const std::map<std::string, const ConfigOption*>& known) {
-    if (absl::StrContains(name, "_SERVICE_") || absl::StrContains(name, "_TCP") ||
-        absl::EndsWith(name, "_PORT")) {
+    static const auto* of_the_cli =
+        new std::set<std::string>{"PHONEPKI_SERVER",  "PHONEPKI_SERVER_NAME", "PHONEPKI_CONTEXT",
+                                  "PHONEPKI_CA_FILE", "PHONEPKI_CERT_FILE",   "PHONEPKI_KEY_FILE"};
+    if (of_the_cli->contains(name) || absl::StrContains(name, "_SERVICE_") ||
+        absl::StrContains(name, "_TCP") || absl::EndsWith(name, "_PORT")) {
       return;
     }
     std::vector<std::string> names;

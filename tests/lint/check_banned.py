@@ -25,7 +25,6 @@ RULES = [
         {
             "db/error_map.cc": "looks at the current exception by throwing it again",
             "phonesim/*": "a lost connection ends a coroutine of Asio by an exception",
-            "cli/*": "CLI11 takes refused arguments as exceptions",
         },
     ),
     Rule(
@@ -52,7 +51,9 @@ RULES = [
             "base/*": "the clocks are made here",
             "provisioning/phone/*": "Asio's timers run on steady_clock",
             "phonesim/*": "Asio's timers run on steady_clock; the simulator lives in real time",
-            "cli/*": "deadlines of gRPC and what a person means by now",
+            "server/server.cc": "gRPC's deadline of a shutdown is a system_clock time",
+            "cli/*": "gRPC's deadlines are system_clock times",
+            "tests/cli/fake_server.cc": "validity of its certificates and what a watcher is told",
             "bench/*": "measures",
         },
     ),
@@ -69,6 +70,7 @@ RULES = [
             "cli/*": "a person watches",
             "bench/*": "measures",
             "tests/testing/*": "polls other processes",
+            "tests/cli/fake_server.cc": "a server that is slow on purpose",
             "tests/e2e/*": "polls other processes",
         },
     ),

@@ -30,7 +30,7 @@ LAYERS = {
     "provisioning": (("base", "db"), ()),
     "server": (ANY, ("grpc", "protobuf", "prometheus", "cli11", "yaml", "json", "openssl", "boost", "spdlog")),
     # Clients: the API is all they know of the server.
-    "cli": (("base", "proto"), ("grpc", "protobuf", "cli11", "json")),
+    "cli": (("base", "proto"), ("grpc", "protobuf", "cli11", "json", "yaml")),
     "phonesim": (("base",), ("boost", "openssl", "pugixml", "cli11", "json", "yaml", "spdlog")),
     "bench": (ANY, ANY),
     "tests": (ANY, ANY),

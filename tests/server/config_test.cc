@@ -139,7 +139,8 @@ TEST_F(ConfigTest, UnknownVariableOfASectionIsAMistake) {
 TEST_F(ConfigTest, ForeignVariablesDoNotStopTheServer) {
   absl::StatusOr<Invocation> invocation =
       Parse({}, {"PHONEPKI_SERVICE_HOST=10.0.0.1", "PHONEPKI_PORT=tcp://10.0.0.1:9443",
-                 "PHONEPKI_API_PORT_9443_TCP=tcp://10.0.0.1:9443", "PHONEPKI_DATADIR=/x"});
+                 "PHONEPKI_API_PORT_9443_TCP=tcp://10.0.0.1:9443", "PHONEPKI_SERVER=10.0.0.1:9443",
+                 "PHONEPKI_DATADIR=/x"});
   ASSERT_TRUE(invocation.ok()) << invocation.status();
   EXPECT_THAT(invocation->warnings, ElementsAre(HasSubstr("did you mean \"PHONEPKI_DATA_DIR\"?")));
 }

@@ -1,0 +1,27 @@
+// The nouns, one file each.
+#pragma once
+
+#include "cli/command.h"
+#include "cli/completion.h"
+
+namespace phonepki::cli {
+
+Command CaCommand();
+Command PluginCommand();
+Command ConnectorCommand();
+Command LocationCommand();
+Command DeviceCommand();
+Command DeploymentCommand();
+Command RolloutCommand();
+Command JobCommand();
+Command CertificateCommand();
+Command StatusCommand();
+Command CompletionCommand();
+
+// All of them under "phonepki".
+Command RootCommand();
+
+// For shell completion.
+std::vector<Candidate> ResourceNames(Session& session, Complete kind);
+
+}  // namespace phonepki::cli

@@ -1,0 +1,326 @@
+// Automatic certificate deployment: chapter 3.12.3.2 of the OpenScape guide.
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+
+#include "base/error.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/common.h"
+#include "cli/progress.h"
+#include "cli/rollout_watch.h"
+#include "phonepki/deployment/v1/deployment.grpc.pb.h"
+
+namespace phonepki::cli {
+namespace {
+
+namespace v1 = deployment::v1;
+using Stub = v1::DeploymentService::Stub;
+
+constexpr Noun kNoun = {"deployment", "deployments", Complete::kDeployment, "deployment: number or deployments/{id}"};
+
+Option IdArgument(std::string* name) {
+  return Positional("ID", kNoun.argument, name).Required().Completing(kNoun.complete);
+}
+
+// The words of the guide and of the API.
+std::string CertificateType(const std::string& text) {
+  if (absl::StartsWithIgnoreCase(text, "WBM Server Certificate")) return "wbm";
+  return absl::AsciiStrToLower(text);
+}
+
+void ShowDeployment(Session& session, const v1::Deployment& deployment) {
+  Sheet sheet;
+  sheet.Add("Name", deployment.name());
+  sheet.Add("Location", absl::StrCat(deployment.location_display_name(), " (", deployment.location(), ")"));
+  sheet.Add("Certificate Type", deployment.certificate_type());
+  sheet.Add("Connector", absl::StrCat(deployment.connector_display_name(), " (", deployment.connector(), ")"));
+  sheet.Add("Deploy Date", TimeText(deployment.deploy_date(), session.zone(), true));
+  sheet.Add("Activated", deployment.active() ? "yes" : "no", deployment.active() ? Color::kGreen : Color::kDim);
+  const std::string state = Word(v1::Deployment::State_Name(deployment.state()));
+  sheet.Add("State", state, StateColor(state));
+  sheet.Add("Job deadline", absl::FormatDuration(absl::Seconds(deployment.job_deadline_seconds())));
+  sheet.Add("Created", TimeText(deployment.create_time(), session.zone(), true));
+  sheet.Add("Started", TimeText(deployment.start_time(), session.zone(), true));
+  const v1::Progress& progress = deployment.progress();
+  if (progress.total() > 0) {
+    sheet.Add("Jobs", absl::StrCat(progress.total(), " (scheduled ", progress.scheduled(), ", waiting ",
+                                   progress.waiting(), ", running ", progress.running(), ", busy ",
+                                   progress.deferred_busy(), ", offline ", progress.deferred_offline(), ", verifying ",
+                                   progress.verifying(), ")"));
+    sheet.Add("Finished", absl::StrCat("succeeded ", progress.succeeded(), ", failed ", progress.failed(),
+                                       ", timed out ", progress.timed_out(), ", cancelled ", progress.cancelled(),
+                                       ", superseded ", progress.superseded()));
+  }
+  session.Print(sheet);
+}
+
+Command Create() {
+  struct Arguments : CreateOptions {
+    std::string location, type = "wbm", connector, deploy_date, deadline;
+    bool activate = false, watch = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "create";
+  command.summary = "New automatic certificate deployment: location, certificate type, connector, deploy date";
+  command.description =
+      "All phones of the location get new certificates at the deploy date, and phones that join it later as well. "
+      "--activate is the tick box \"Activate Certificate / PKI Configuration\". An older active deployment of the same "
+      "location and type is superseded.";
+  command.examples = {
+      "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date now --activate --watch",
+      "phonepki deployment create --location Bremen --connector WBM --deploy-date '2026-12-05 02:00' --activate"};
+  command.options = {
+      Value("--location", "LOCATION", "Location", &args->location).Required().Completing(Complete::kLocation),
+      Value("--type", "TYPE", "Certificate Type: wbm, or \"WBM Server Certificate (IP Phone)\"", &args->type),
+      Value("--connector,--pki", "CONNECTOR", "Import from PKI: the connector to issue from", &args->connector)
+          .Required()
+          .Completing(Complete::kConnector),
+      Value("--deploy-date", "TIME", "Deploy Date: now (default), +2h, '2026-12-01 02:00' or RFC 3339",
+            &args->deploy_date),
+      Value("--job-deadline", "DURATION", "how long a phone may take, such as 8h or 3d; default the server's",
+            &args->deadline),
+      Flag("--activate", "Activate Certificate / PKI Configuration", &args->activate),
+      Flag("--watch", "then watch it to its end", &args->watch)};
+  args->AddTo(command.options);
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::CreateDeploymentRequest request;
+    request.set_location(ResourceName("locations", args->location));
+    request.set_certificate_type(CertificateType(args->type));
+    request.set_connector(ResourceName("connectors", args->connector));
+    request.set_activate(args->activate);
+    // "now" stays unset: the server's clock decides, not ours.
+    if (!args->deploy_date.empty() && !absl::EqualsIgnoreCase(args->deploy_date, "now")) {
+      ASSIGN_OR_RETURN(absl::Time time, ParseTime(args->deploy_date, session.now(), session.zone(), "deploy-date"));
+      *request.mutable_deploy_date() = ToProto(time);
+    }
+    if (!args->deadline.empty()) {
+      ASSIGN_OR_RETURN(absl::Duration deadline, ParseDuration(args->deadline, "job-deadline"));
+      request.set_job_deadline_seconds(absl::ToInt64Seconds(deadline));
+    }
+    if (args->watch && !args->activate) {
+      return base::InvalidField("watch", "NOT_ACTIVATED", "--watch needs --activate");
+    }
+    args->Apply(request);
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::CreateDeployment, request));
+    const bool watch = args->watch && !args->dry_run;
+    if (watch && session.format() == Format::kJson) {
+      session.ShowLine(response);
+    } else {
+      RETURN_IF_ERROR(session.Show(response, [&] {
+        if (args->dry_run) session.Note("dry run: nothing was changed");
+        ShowDeployment(session, response.deployment());
+      }).status());
+    }
+    if (!watch) return kExitOk;
+    session.environment().out.flush();
+    return WatchRollout(session, {response.deployment().name()});
+  };
+  return command;
+}
+
+Command Activate() {
+  Command command = NamedCommand<Stub, v1::ActivateDeploymentRequest, v1::ActivateDeploymentResponse>(
+      kNoun, "activate", "Activate Certificate / PKI Configuration: jobs appear at the deploy date, one per phone",
+      {"phonepki deployment activate 12"}, &Stub::ActivateDeployment,
+      [](Session& session, const auto& response, const std::string&) { ShowDeployment(session, response.deployment()); });
+  command.options[0].names = command.options[0].placeholder = "ID";
+  return command;
+}
+
+Command Deactivate() {
+  struct Arguments {
+    std::string id;
+    bool cancel_jobs = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "deactivate";
+  command.summary = "No further jobs; with --cancel-jobs also cancel those that are not finished";
+  command.examples = {"phonepki deployment deactivate 12", "phonepki deployment deactivate 12 --cancel-jobs"};
+  command.options = {IdArgument(&args->id), Flag("--cancel-jobs", "cancel unfinished jobs", &args->cancel_jobs)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::DeactivateDeploymentRequest request;
+    request.set_name(ResourceName(kNoun.collection, args->id));
+    request.set_cancel_jobs(args->cancel_jobs);
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::DeactivateDeployment, request));
+    return session.Show(response, [&] {
+      Say(session, kNoun, ShortName(response.deployment().name()),
+          absl::StrCat("deactivated, ", response.cancelled_jobs(), " jobs cancelled"));
+    });
+  };
+  return command;
+}
+
+Command Update() {
+  struct Arguments {
+    std::string id;
+    std::optional<std::string> connector, deploy_date, deadline;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "update";
+  command.summary = "Change connector, deploy date or job deadline, until the first job exists";
+  command.examples = {"phonepki deployment update 12 --deploy-date '2026-12-06 02:00'"};
+  command.options = {
+      IdArgument(&args->id),
+      Value("--connector,--pki", "CONNECTOR", "the connector to issue from", &args->connector).Completing(Complete::kConnector),
+      Value("--deploy-date", "TIME", "Deploy Date", &args->deploy_date),
+      Value("--job-deadline", "DURATION", "how long a phone may take", &args->deadline)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::UpdateDeploymentRequest request;
+    request.set_name(ResourceName(kNoun.collection, args->id));
+    if (args->connector) request.set_connector(ResourceName("connectors", *args->connector));
+    if (args->deploy_date) {
+      ASSIGN_OR_RETURN(absl::Time time, ParseTime(*args->deploy_date, session.now(), session.zone(), "deploy-date"));
+      *request.mutable_deploy_date() = ToProto(time);
+    }
+    if (args->deadline) {
+      ASSIGN_OR_RETURN(absl::Duration deadline, ParseDuration(*args->deadline, "job-deadline"));
+      request.set_job_deadline_seconds(absl::ToInt64Seconds(deadline));
+    }
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::UpdateDeployment, request));
+    return session.Show(response, [&] { ShowDeployment(session, response.deployment()); });
+  };
+  return command;
+}
+
+Command List() {
+  auto location = std::make_shared<std::string>();
+  Command command;
+  command.name = "list";
+  command.aliases = {"ls"};
+  command.summary = "List the deployments, newest first";
+  command.examples = {"phonepki deployment list", "phonepki deployment list --location Bremen"};
+  command.options = {Value("--location", "LOCATION", "of one location", location.get()).Completing(Complete::kLocation)};
+  command.run = [location](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::ListDeploymentsRequest request;
+    request.set_location(ResourceName("locations", *location));
+    ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListDeployments, request));
+    return session.Show(response, [&] {
+      Table table({{"ID"}, {"LOCATION", false, true}, {"TYPE"}, {"CONNECTOR", false, true}, {"DEPLOY DATE"}, {"STATE"},
+                   {"DONE", true}, {"OK", true}, {"FAILED", true}});
+      for (const v1::Deployment& deployment : response.deployments()) {
+        const v1::Progress& progress = deployment.progress();
+        const std::int64_t failed = FailedCount(progress);
+        table.Add({ShortName(deployment.name()), deployment.location_display_name(), deployment.certificate_type(),
+                   deployment.connector_display_name(), TimeText(deployment.deploy_date(), session.zone()),
+                   StateCell(v1::Deployment::State_Name(deployment.state())),
+                   absl::StrCat(DoneCount(progress), "/", progress.total()), absl::StrCat(progress.succeeded()),
+                   Cell(absl::StrCat(failed), failed > 0 ? Color::kRed : Color::kNone)});
+      }
+      session.Print(table);
+    });
+  };
+  return command;
+}
+
+Command Get() {
+  Command command = NamedCommand<Stub, v1::GetDeploymentRequest, v1::GetDeploymentResponse>(
+      kNoun, "get", "Show one deployment with its figures", {"phonepki deployment get 12"}, &Stub::GetDeployment,
+      [](Session& session, const auto& response, const std::string&) { ShowDeployment(session, response.deployment()); });
+  command.options[0].names = command.options[0].placeholder = "ID";
+  return command;
+}
+
+Command Delete() {
+  Command command = NamedCommand<Stub, v1::DeleteDeploymentRequest, v1::DeleteDeploymentResponse>(
+      kNoun, "delete", "Delete an inactive deployment without unfinished jobs", {"phonepki deployment delete 12"},
+      &Stub::DeleteDeployment,
+      [](Session& session, const auto&, const std::string& typed) { Say(session, kNoun, typed, "deleted"); });
+  command.options[0].names = command.options[0].placeholder = "ID";
+  return command;
+}
+
+bool IsUnfinished(const v1::Deployment& deployment) {
+  return deployment.state() == v1::Deployment::SCHEDULED || deployment.state() == v1::Deployment::RUNNING;
+}
+
+// Ids stay as they are; anything else is a location, of which its newest active deployment is meant.
+absl::StatusOr<std::vector<std::string>> NamesToWatch(Session& session, const std::vector<std::string>& ids,
+                                                      const std::vector<std::string>& locations) {
+  std::vector<std::string> names;
+  std::vector<std::string> places = locations;
+  for (const std::string& id : ids) {
+    const bool number = id.find_first_not_of("0123456789") == std::string::npos;
+    if (number || absl::StartsWith(id, "deployments/")) {
+      names.push_back(ResourceName("deployments", id));
+    } else {
+      places.push_back(id);
+    }
+  }
+  for (const std::string& place : places) {
+    v1::ListDeploymentsRequest request;
+    request.set_location(ResourceName("locations", place));
+    ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListDeployments, request));
+    const v1::Deployment* newest = nullptr;
+    for (const v1::Deployment& deployment : response.deployments()) {
+      if (deployment.active() && newest == nullptr) newest = &deployment;
+    }
+    if (newest == nullptr) {
+      return absl::NotFoundError(absl::StrCat("location \"", place, "\" has no active deployment"));
+    }
+    names.push_back(newest->name());
+  }
+  if (ids.empty() && locations.empty()) {
+    ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListDeployments, v1::ListDeploymentsRequest()));
+    for (const v1::Deployment& deployment : response.deployments()) {
+      if (IsUnfinished(deployment)) names.push_back(deployment.name());
+    }
+  }
+  return names;
+}
+
+Command Watch(const std::string& noun) {
+  struct Arguments {
+    std::vector<std::string> ids, locations;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "watch";
+  command.summary = "Watch deployments until every job is final: a bar per location";
+  command.description =
+      "Without ID: everything that is scheduled or running. On a terminal the bars are drawn in place; in a pipe every "
+      "change is a line, at most one a second and location; with -o json every message is a line. Exit code 0 only when "
+      "every job succeeded, else 7. A restart of the server is waited for.";
+  command.examples = {absl::StrCat("phonepki ", noun, " watch"), absl::StrCat("phonepki ", noun, " watch 12 13"),
+                      absl::StrCat("phonepki ", noun, " watch Bremen"),
+                      absl::StrCat("phonepki ", noun, " watch 12 -o json | jq '.deployments[].progress.succeeded'")};
+  command.options = {Positional("ID", "deployments by number, or locations by name", &args->ids).Completing(Complete::kDeployment),
+                     Value("--location", "LOCATION", "the active deployment of a location", &args->locations)
+                         .Completing(Complete::kLocation)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    ASSIGN_OR_RETURN(std::vector<std::string> names, NamesToWatch(session, args->ids, args->locations));
+    if (names.empty()) {
+      session.Note("no deployment is scheduled or running");
+      return kExitOk;
+    }
+    return WatchRollout(session, names);
+  };
+  return command;
+}
+
+}  // namespace
+
+Command DeploymentCommand() {
+  Command command;
+  command.name = "deployment";
+  command.aliases = {"automatic-certificate-deployment"};
+  command.summary = "Automatic certificate deployment: location, type, connector, deploy date, activate";
+  command.examples = {
+      "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date '2026-12-05 02:00' --activate",
+      "phonepki deployment watch"};
+  command.commands = {Create(), Activate(), Deactivate(), Update(), List(), Get(), Delete(), Watch("deployment")};
+  return command;
+}
+
+Command RolloutCommand() {
+  Command command;
+  command.name = "rollout";
+  command.summary = "Roll-outs under way: watch their progress";
+  command.examples = {"phonepki rollout watch", "phonepki rollout watch Bremen"};
+  command.commands = {Watch("rollout")};
+  return command;
+}
+
+}  // namespace phonepki::cli
