@@ -18,13 +18,13 @@ int UsageError(Environment& environment, const ParsedLine& line) {
   std::vector<std::string> words;
   for (const Command* step : line.path) words.push_back(step->name);
   std::vector<std::string> sentences = absl::StrSplit(line.error, '\n', absl::SkipEmpty());
-  environment.err << "error: " << Printable(absl::StrJoin(sentences, "; ")) << "\n  see: "
-                  << absl::StrJoin(words, " ") << " --help\n";
+  environment.err << "error: " << Printable(absl::StrJoin(sentences, "; "))
+                  << "\n  see: " << absl::StrJoin(words, " ") << " --help\n";
   return kExitUsage;
 }
 
 int PrintCandidates(const Command& root, const std::vector<Option>& globals, GlobalOptions& options,
-             const std::vector<std::string>& words, Environment& environment) {
+                    const std::vector<std::string>& words, Environment& environment) {
   options.output = "table";
   const auto names = [&](Complete kind) {
     Session session(environment, options);
@@ -63,7 +63,8 @@ int RunApp(std::vector<std::string> arguments, Environment& environment) {
     return kExitOk;
   }
   // "phonepki ca" alone: show what there is, but it is not what was to be done.
-  if (line.command == nullptr && !line.path.back()->commands.empty() && arguments.size() + 1 == line.path.size()) {
+  if (line.command == nullptr && !line.path.back()->commands.empty() &&
+      arguments.size() + 1 == line.path.size()) {
     environment.err << HelpPage(line.path, globals, columns);
     return kExitUsage;
   }

@@ -1,5 +1,5 @@
-// A command as data: one tree from which the parser, the help pages and the shell completion are made, so that they
-// cannot disagree. Commands know nothing of the parsing library.
+// A command as data: one tree from which the parser, the help pages and the shell completion are made, so
+// that they cannot disagree. Commands know nothing of the parsing library.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ struct Option {
   std::string names;        // "-o,--output", or "NAME" for a positional argument
   std::string placeholder;  // "FORMAT"; empty for a flag
   std::string help;
-  Target target;            // owned by the command's arguments
+  Target target;  // owned by the command's arguments
   bool required = false;
   std::vector<std::string> choices;
   Complete complete = Complete::kNothing;
@@ -40,9 +40,18 @@ struct Option {
   bool flag() const { return std::holds_alternative<bool*>(target); }
   bool repeated() const { return std::holds_alternative<std::vector<std::string>*>(target); }
 
-  Option Required() && { required = true; return std::move(*this); }
-  Option OneOf(std::vector<std::string> values) && { choices = std::move(values); return std::move(*this); }
-  Option Completing(Complete what) && { complete = what; return std::move(*this); }
+  Option Required() && {
+    required = true;
+    return std::move(*this);
+  }
+  Option OneOf(std::vector<std::string> values) && {
+    choices = std::move(values);
+    return std::move(*this);
+  }
+  Option Completing(Complete what) && {
+    complete = what;
+    return std::move(*this);
+  }
 };
 
 inline Option Flag(std::string names, std::string help, bool* target) {
@@ -65,9 +74,9 @@ struct Command {
   std::string description;            // more, for the help page only
   std::vector<std::string> examples;  // complete command lines
   std::vector<Option> options;
-  std::vector<Command> commands;      // either these
+  std::vector<Command> commands;                          // either these
   std::function<absl::StatusOr<ExitCode>(Session&)> run;  // or this
-  bool offline = false;               // needs no server
+  bool offline = false;                                   // needs no server
 };
 
 // The values of options that every command takes.

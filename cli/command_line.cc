@@ -15,7 +15,8 @@ bool Assign(const Option::Target& target, const std::vector<std::string>& values
           *to = values;
         } else if constexpr (std::is_same_v<T, bool>) {
           *to = true;
-        } else if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::optional<std::string>>) {
+        } else if constexpr (std::is_same_v<T, std::string> ||
+                             std::is_same_v<T, std::optional<std::string>>) {
           *to = values.back();
         } else {
           std::int64_t number = 0;
@@ -32,8 +33,8 @@ void AddOption(CLI::App& app, const Option& option) {
     app.add_flag_function(option.names, [target = option.target](std::int64_t) { Assign(target, {"true"}); });
     return;
   }
-  CLI::Option* added =
-      app.add_option(option.names, [target = option.target](const CLI::results_t& v) { return Assign(target, v); });
+  CLI::Option* added = app.add_option(
+      option.names, [target = option.target](const CLI::results_t& v) { return Assign(target, v); });
   added->type_name(option.placeholder)->required(option.required);
   if (option.repeated()) {
     added->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -99,7 +100,8 @@ ParsedLine ParseCommandLine(const Command& root, const std::vector<Option>& glob
     line.path.push_back(commands.at(at));
   }
   if (version) line.error.clear();
-  if (!line.error.empty() && !line.path.back()->commands.empty()) line.error = UnknownCommand(line, arguments);
+  if (!line.error.empty() && !line.path.back()->commands.empty())
+    line.error = UnknownCommand(line, arguments);
   if (line.error.empty() && !line.help && !version) line.command = line.path.back();
   return line;
 }

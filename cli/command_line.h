@@ -9,11 +9,11 @@
 namespace phonepki::cli {
 
 struct ParsedLine {
-  const Command* command = nullptr;           // what to run; null when help, version or an error is due
-  std::vector<const Command*> path;           // root first, as far as it was understood
+  const Command* command = nullptr;  // what to run; null when help, version or an error is due
+  std::vector<const Command*> path;  // root first, as far as it was understood
   bool help = false;
   bool version = false;
-  std::string error;                          // a sentence
+  std::string error;  // a sentence
 };
 
 // Fills the targets of the options it finds. `root` and `globals` must outlive the result.

@@ -7,7 +7,8 @@
 namespace phonepki::cli {
 namespace {
 
-constexpr char kBash[] = R"sh(# bash completion for phonepki; load it with:  source <(phonepki completion bash)
+constexpr char kBash[] =
+    R"sh(# bash completion for phonepki; load it with:  source <(phonepki completion bash)
 _phonepki() {
     local -a words=()
     local i word line candidate prefix typed glue=0 quoted=0
@@ -90,7 +91,8 @@ bool Names(const Option& option, const std::string& word) {
   return false;
 }
 
-const Option* FindOption(const Command& command, const std::vector<Option>& globals, const std::string& word) {
+const Option* FindOption(const Command& command, const std::vector<Option>& globals,
+                         const std::string& word) {
   for (const Option& option : command.options) {
     if (!option.positional() && Names(option, word)) return &option;
   }
@@ -123,7 +125,8 @@ class Collector {
     if (option.complete == Complete::kFile) {
       completion_.files = true;
     } else if (option.complete != Complete::kNothing) {
-      for (const Candidate& name : names(option.complete)) Offer(absl::StrCat(prefix, name.text), name.description);
+      for (const Candidate& name : names(option.complete))
+        Offer(absl::StrCat(prefix, name.text), name.description);
     }
   }
 

@@ -1,5 +1,6 @@
-// Shell completion. The scripts are thin: they hand the words typed so far to `phonepki __complete`, which walks the
-// command tree. So a new command or option completes without a new script, and names of resources come from the server.
+// Shell completion. The scripts are thin: they hand the words typed so far to `phonepki __complete`, which
+// walks the command tree. So a new command or option completes without a new script, and names of resources
+// come from the server.
 #pragma once
 
 #include <functional>
@@ -23,8 +24,8 @@ struct Completion {
 // Display names of the resources of a kind; empty when the server cannot be asked.
 using NameSource = std::function<std::vector<Candidate>(Complete kind)>;
 
-// `words` after the program's name; the last one is being typed and may be empty. Fills the targets of the global
-// options among them, so that `names` asks the right server.
+// `words` after the program's name; the last one is being typed and may be empty. Fills the targets of the
+// global options among them, so that `names` asks the right server.
 Completion CompleteWords(const Command& root, const std::vector<Option>& globals,
                          const std::vector<std::string>& words, const NameSource& names);
 

@@ -26,7 +26,8 @@ absl::StatusOr<std::string> Slurp(const std::string& path, const std::string& fi
   std::ifstream file(path, std::ios::binary);
   std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (!file.is_open() || file.bad()) {
-    return base::InvalidField(field, "FILE_UNREADABLE", absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+    return base::InvalidField(field, "FILE_UNREADABLE",
+                              absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
   }
   return content;
 }
@@ -63,9 +64,12 @@ absl::StatusOr<Connection> LoadContext(const std::string& path) {
   try {
     const YAML::Node root = YAML::Load(content);
     if (!root.IsMap()) {
-      return base::InvalidField("context", "CONTEXT_FORMAT", absl::StrCat(path, " is no YAML or JSON object"));
+      return base::InvalidField("context", "CONTEXT_FORMAT",
+                                absl::StrCat(path, " is no YAML or JSON object"));
     }
-    const auto text = [&](const char* key) { return root[key] ? root[key].as<std::string>() : std::string(); };
+    const auto text = [&](const char* key) {
+      return root[key] ? root[key].as<std::string>() : std::string();
+    };
     const auto file = [&](const char* key) {
       const std::string value = text(key);
       return value.empty() ? value : (folder / value).string();  // an absolute value stays as it is
@@ -95,7 +99,8 @@ absl::StatusOr<Connection> ResolveConnection(const GlobalOptions& options, const
   Override(connection.key_file, options.key_file, environment.variable("PHONEPKI_KEY_FILE"));
   Override(connection.server_name, options.server_name, environment.variable("PHONEPKI_SERVER_NAME"));
   if (connection.cert_file.empty() != connection.key_file.empty()) {
-    return base::InvalidField(connection.cert_file.empty() ? "cert_file" : "key_file", "CREDENTIALS_INCOMPLETE",
+    return base::InvalidField(connection.cert_file.empty() ? "cert_file" : "key_file",
+                              "CREDENTIALS_INCOMPLETE",
                               "a client certificate and its key are given together");
   }
   if (connection.cert_file.empty()) {
@@ -128,7 +133,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const Connection& con
   return grpc::CreateCustomChannel(connection.server, grpc::SslCredentials(tls), arguments);
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path, Environment& environment, const std::string& field) {
+absl::StatusOr<std::string> ReadFile(const std::string& path, Environment& environment,
+                                     const std::string& field) {
   if (path != "-") return Slurp(path, field);
   return std::string{std::istreambuf_iterator<char>(environment.in), std::istreambuf_iterator<char>()};
 }

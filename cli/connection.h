@@ -23,8 +23,8 @@ struct Connection {
 // kInvalidArgument: the context file cannot be used, or there are no credentials at all.
 absl::StatusOr<Connection> ResolveConnection(const GlobalOptions& options, const Environment& environment);
 
-// YAML or JSON with server, ca_file, cert_file, key_file, server_name; paths are relative to the file. Keys of later
-// versions are ignored.
+// YAML or JSON with server, ca_file, cert_file, key_file, server_name; paths are relative to the file. Keys
+// of later versions are ignored.
 absl::StatusOr<Connection> LoadContext(const std::string& path);
 
 // Mutual TLS. Connects at the first call. kInvalidArgument: a credential file cannot be read.
@@ -32,6 +32,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const Connection& con
                                                            const Environment& environment);
 
 // Names the file in the error. "-" is standard input.
-absl::StatusOr<std::string> ReadFile(const std::string& path, Environment& environment, const std::string& field);
+absl::StatusOr<std::string> ReadFile(const std::string& path, Environment& environment,
+                                     const std::string& field);
 
 }  // namespace phonepki::cli

@@ -36,8 +36,7 @@ Environment ProcessEnvironment(const base::Clock& clock) {
       .out_is_terminal = isatty(STDOUT_FILENO) == 1,
       .err_is_terminal = isatty(STDERR_FILENO) == 1,
       .terminal_size = Measure,
-      .variable =
-          [](const std::string& name) -> std::optional<std::string> {
+      .variable = [](const std::string& name) -> std::optional<std::string> {
         const char* value = std::getenv(name.c_str());
         if (value == nullptr || *value == '\0') return std::nullopt;
         return value;

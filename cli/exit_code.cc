@@ -66,11 +66,12 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 void PrintError(Environment& environment, const absl::Status& status) {
   const bool color = environment.err_is_terminal && !environment.variable("NO_COLOR");
-  const std::string message = status.message().empty() ? absl::StatusCodeToString(status.code())
-                                                       : std::string(status.message());
+  const std::string message =
+      status.message().empty() ? absl::StatusCodeToString(status.code()) : std::string(status.message());
   environment.err << Paint("error:", Color::kRed, color) << ' ' << Printable(message) << '\n';
   std::vector<std::string> facts;
-  if (std::string field = base::FieldOf(status); !field.empty()) facts.push_back(absl::StrCat("field: ", field));
+  if (std::string field = base::FieldOf(status); !field.empty())
+    facts.push_back(absl::StrCat("field: ", field));
   if (std::string reason = base::ReasonOf(status); !reason.empty()) {
     facts.push_back(absl::StrCat("reason: ", reason));
   }

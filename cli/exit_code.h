@@ -11,8 +11,8 @@ namespace phonepki::cli {
 
 enum ExitCode : int {
   kExitOk = 0,
-  kExitInternal = 1,      // our bug, or the server's
-  kExitUsage = 2,         // the command line or a value in it is wrong
+  kExitInternal = 1,  // our bug, or the server's
+  kExitUsage = 2,     // the command line or a value in it is wrong
   kExitNotFound = 3,
   kExitPrecondition = 4,  // exists already, or its state does not allow it
   kExitPermission = 5,    // not authenticated, or not allowed

@@ -45,7 +45,8 @@ std::string ResourceName(const std::string& collection, const std::string& text)
 absl::StatusOr<std::string> DeviceName(const std::string& text) {
   if (text.empty()) return text;
   ASSIGN_OR_RETURN(std::string digits, MacDigits(std::string(absl::StripPrefix(text, "devices/")), "device"));
-  if (digits.size() != 12) return base::InvalidField("device", "MAC", absl::StrCat("\"", text, "\" is no MAC address"));
+  if (digits.size() != 12)
+    return base::InvalidField("device", "MAC", absl::StrCat("\"", text, "\" is no MAC address"));
   return absl::StrCat("devices/", WithColons(digits));
 }
 

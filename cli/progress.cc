@@ -48,7 +48,9 @@ std::vector<Figure> Figures(const ProgressRow& row, bool every) {
   return figures;
 }
 
-std::string Rate(double rate) { return rate < 9.95 ? absl::StrFormat("%.1f/s", rate) : absl::StrFormat("%.0f/s", rate); }
+std::string Rate(double rate) {
+  return rate < 9.95 ? absl::StrFormat("%.1f/s", rate) : absl::StrFormat("%.0f/s", rate);
+}
 
 std::string Eta(const ProgressRow& row) {
   const std::int64_t missing = row.figures.total() - DoneCount(row.figures);
@@ -76,9 +78,13 @@ std::int64_t DoneCount(const Progress& p) {
   return p.succeeded() + p.failed() + p.timed_out() + p.cancelled() + p.superseded();
 }
 
-std::int64_t FailedCount(const Progress& p) { return p.failed() + p.timed_out(); }
+std::int64_t FailedCount(const Progress& p) {
+  return p.failed() + p.timed_out();
+}
 
-bool AllSucceeded(const Progress& p) { return p.succeeded() == p.total(); }
+bool AllSucceeded(const Progress& p) {
+  return p.succeeded() == p.total();
+}
 
 void AddTo(Progress& sum, const Progress& p) {
   sum.set_total(sum.total() + p.total());
@@ -141,7 +147,8 @@ std::vector<std::string> RenderBars(const std::vector<ProgressRow>& rows, int wi
   while (needed() + kMinBar > width) {
     std::size_t least = shown.size();
     for (std::size_t i = 0; i < shown.size(); ++i) {
-      if (shown[i] && (least == shown.size() || lines[0].figures[i].importance < lines[0].figures[least].importance)) {
+      if (shown[i] &&
+          (least == shown.size() || lines[0].figures[i].importance < lines[0].figures[least].importance)) {
         least = i;
       }
     }
@@ -155,9 +162,9 @@ std::vector<std::string> RenderBars(const std::vector<ProgressRow>& rows, int wi
     const int percent = Percent(rows[r].figures);
     const Color bar_color = FailedCount(rows[r].figures) > 0 ? Color::kYellow : Color::kGreen;
     const auto compose = [&](bool painted) {
-      std::string text = absl::StrCat(Fit(line.label, label_width), "  ",
-                                      Paint(Bar(percent / 100.0, bar_width), bar_color, painted), "  ",
-                                      absl::StrFormat("%3d%%", percent), "  ", Fit(line.counts, counts_width, true));
+      std::string text = absl::StrCat(
+          Fit(line.label, label_width), "  ", Paint(Bar(percent / 100.0, bar_width), bar_color, painted),
+          "  ", absl::StrFormat("%3d%%", percent), "  ", Fit(line.counts, counts_width, true));
       for (std::size_t i = 0; i < shown.size(); ++i) {
         if (!shown[i]) continue;
         const bool last = i + 1 == shown.size();
@@ -175,8 +182,8 @@ std::vector<std::string> RenderBars(const std::vector<ProgressRow>& rows, int wi
 }
 
 std::string RenderPlain(const ProgressRow& row) {
-  std::string text = absl::StrCat(Printable(row.label), "  ", DoneCount(row.figures), "/", row.figures.total(), "  ",
-                                  Percent(row.figures), "%");
+  std::string text = absl::StrCat(Printable(row.label), "  ", DoneCount(row.figures), "/",
+                                  row.figures.total(), "  ", Percent(row.figures), "%");
   for (const Figure& figure : Figures(row, true)) absl::StrAppend(&text, "  ", figure.text);
   const std::int64_t open = row.figures.scheduled() + row.figures.waiting() + row.figures.running();
   absl::StrAppend(&text, "  open ", open);

@@ -28,8 +28,8 @@ class RateMeter {
 struct ProgressRow {
   std::string label;
   deployment::v1::Progress figures;
-  double rate = 0;        // jobs per second
-  std::string remark;     // instead of rate and remaining time: "starts 2026-12-01 02:00"
+  double rate = 0;     // jobs per second
+  std::string remark;  // instead of rate and remaining time: "starts 2026-12-01 02:00"
 };
 
 // Jobs in a final state.

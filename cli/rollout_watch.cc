@@ -27,7 +27,8 @@ constexpr absl::Duration kTick = absl::Seconds(1);
 // Receives on a thread of its own, so that the display can go on ticking. The newest message wins.
 class ProgressReceiver {
  public:
-  ProgressReceiver(Session& session, std::shared_ptr<grpc::Channel> channel, const std::vector<std::string>& names)
+  ProgressReceiver(Session& session, std::shared_ptr<grpc::Channel> channel,
+                   const std::vector<std::string>& names)
       : session_(session), stub_(std::move(channel)) {
     for (const std::string& name : names) request_.add_names(name);
     thread_ = std::thread([this] { Run(); });
@@ -42,7 +43,8 @@ class ProgressReceiver {
 
   Update WaitFor(absl::Duration time) {
     std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, absl::ToChronoMilliseconds(time), [&] { return pending_.message || pending_.ended; });
+    wake_.wait_for(lock, absl::ToChronoMilliseconds(time),
+                   [&] { return pending_.message || pending_.ended; });
     Update update = std::move(pending_);
     pending_.message.reset();
     return update;
@@ -112,7 +114,8 @@ class Display {
   ExitCode Result() const {
     for (const auto& [name, entry] : entries_) {
       const v1::Deployment& deployment = entry.deployment;
-      if (!AllSucceeded(deployment.progress()) || deployment.state() != v1::Deployment::FINISHED) return kExitNotAll;
+      if (!AllSucceeded(deployment.progress()) || deployment.state() != v1::Deployment::FINISHED)
+        return kExitNotAll;
     }
     return kExitOk;
   }
@@ -127,8 +130,8 @@ class Display {
                                SpanText(session_.now() - started_)));
     for (const std::string& name : order_) {
       if (FailedCount(entries_.at(name).deployment.progress()) == 0) continue;
-      session_.Note(absl::StrCat("failed jobs: phonepki job list --deployment ", name.substr(name.find('/') + 1),
-                                 " --state failed --state timed-out"));
+      session_.Note(absl::StrCat("failed jobs: phonepki job list --deployment ",
+                                 name.substr(name.find('/') + 1), " --state failed --state timed-out"));
     }
   }
 
@@ -146,17 +149,24 @@ class Display {
 
   ProgressRow RowOf(const Entry& entry) const {
     const v1::Deployment& deployment = entry.deployment;
-    ProgressRow row{deployment.location_display_name(), deployment.progress(), entry.meter.PerSecond(session_.now()),
-                    ""};
+    ProgressRow row{deployment.location_display_name(), deployment.progress(),
+                    entry.meter.PerSecond(session_.now()), ""};
     if (row.label.empty()) row.label = deployment.name();
     switch (deployment.state()) {
-      case v1::Deployment::DRAFT: row.remark = "not activated"; break;
+      case v1::Deployment::DRAFT:
+        row.remark = "not activated";
+        break;
       case v1::Deployment::SCHEDULED:
         row.remark = absl::StrCat("starts ", TimeText(deployment.deploy_date(), session_.zone()));
         break;
-      case v1::Deployment::SUPERSEDED: row.remark = "superseded"; break;
-      case v1::Deployment::INACTIVE: row.remark = "deactivated"; break;
-      default: break;
+      case v1::Deployment::SUPERSEDED:
+        row.remark = "superseded";
+        break;
+      case v1::Deployment::INACTIVE:
+        row.remark = "deactivated";
+        break;
+      default:
+        break;
     }
     return row;
   }
@@ -196,7 +206,8 @@ class Display {
     const absl::Time now = session_.now();
     for (const std::string& name : order_) {
       Entry& entry = entries_.at(name);
-      std::string figures = absl::StrCat(entry.deployment.state(), entry.deployment.progress().SerializeAsString());
+      std::string figures =
+          absl::StrCat(entry.deployment.state(), entry.deployment.progress().SerializeAsString());
       if (figures == entry.printed || (!last && now - entry.printed_at < kTick)) continue;
       session_.environment().out << absl::FormatTime("%Y-%m-%dT%H:%M:%S%Ez", now, session_.zone()) << "  "
                                  << RenderPlain(RowOf(entry)) << std::endl;

@@ -16,7 +16,8 @@ using google::protobuf::Reflection;
 
 std::string NameOf(const Message& resource) {
   const FieldDescriptor* field = resource.GetDescriptor()->FindFieldByName("name");
-  if (field == nullptr || field->cpp_type() != FieldDescriptor::CPPTYPE_STRING || field->is_repeated()) return "";
+  if (field == nullptr || field->cpp_type() != FieldDescriptor::CPPTYPE_STRING || field->is_repeated())
+    return "";
   return resource.GetReflection()->GetString(resource, field);
 }
 
@@ -35,10 +36,11 @@ void PrintNames(const Message& response, std::ostream& out) {
   }
 }
 
-// gRPC wraps the cause in "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Connection
-// refused"; people need the end of it.
+// gRPC wraps the cause in "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1:
+// Connection refused"; people need the end of it.
 std::string Cause(const std::string& message) {
-  if (absl::StrContains(message, "certificate verify failed") || absl::StrContains(message, "Hostname Verification")) {
+  if (absl::StrContains(message, "certificate verify failed") ||
+      absl::StrContains(message, "Hostname Verification")) {
     return "its certificate is not from the CA in --ca-file, or does not name this server (--server-name)";
   }
   if (absl::StrContains(message, "Ssl handshake") || absl::StrContains(message, "SSL_ERROR")) {
@@ -63,7 +65,9 @@ std::string ToJson(const Message& message, bool pretty) {
 Session::Session(Environment& environment, const GlobalOptions& options)
     : environment_(environment),
       options_(options),
-      format_(options.output == "json" ? Format::kJson : options.output == "name" ? Format::kName : Format::kTable),
+      format_(options.output == "json"   ? Format::kJson
+              : options.output == "name" ? Format::kName
+                                         : Format::kTable),
       timeout_(absl::Seconds(30)) {}
 
 absl::Status Session::Connect() {
@@ -83,13 +87,14 @@ absl::Status Session::Explain(const grpc::Status& status) const {
   // With a reason, the server itself has answered.
   if (!base::ReasonOf(result).empty() || !status.error_details().empty()) return result;
   if (absl::IsUnavailable(result)) {
-    return absl::UnavailableError(absl::StrCat("cannot reach server ", connection_.server, ": ",
-                                               Cause(status.error_message()),
-                                               " - is phonepkid running there? (phonepki --server HOST:PORT ...)"));
+    return absl::UnavailableError(
+        absl::StrCat("cannot reach server ", connection_.server, ": ", Cause(status.error_message()),
+                     " - is phonepkid running there? (phonepki --server HOST:PORT ...)"));
   }
   if (absl::IsDeadlineExceeded(result)) {
     return absl::DeadlineExceededError(absl::StrCat("no answer from server ", connection_.server, " within ",
-                                                    absl::FormatDuration(timeout_), " (phonepki --timeout ...)"));
+                                                    absl::FormatDuration(timeout_),
+                                                    " (phonepki --timeout ...)"));
   }
   return result;
 }
@@ -117,7 +122,9 @@ absl::StatusOr<ExitCode> Session::Show(const Message& response, const std::funct
   return kExitOk;
 }
 
-void Session::ShowLine(const Message& message) { environment_.out << ToJson(message, false) << std::endl; }
+void Session::ShowLine(const Message& message) {
+  environment_.out << ToJson(message, false) << std::endl;
+}
 
 TableStyle Session::style() const {
   return {.width = options_.wide ? 0 : environment_.terminal_size().columns,
@@ -132,8 +139,12 @@ void Session::Print(const Table& table) {
   }
 }
 
-void Session::Print(const Sheet& sheet) { sheet.Print(environment_.out, style()); }
+void Session::Print(const Sheet& sheet) {
+  sheet.Print(environment_.out, style());
+}
 
-void Session::Note(const std::string& text) { environment_.err << Printable(text) << '\n'; }
+void Session::Note(const std::string& text) {
+  environment_.err << Printable(text) << '\n';
+}
 
 }  // namespace phonepki::cli

@@ -63,7 +63,8 @@ class Session {
   absl::Status Explain(const grpc::Status& status) const;
 
   // -o json: the whole response; -o name: the names of its resources; else what `human` prints.
-  absl::StatusOr<ExitCode> Show(const google::protobuf::Message& response, const std::function<void()>& human);
+  absl::StatusOr<ExitCode> Show(const google::protobuf::Message& response,
+                                const std::function<void()>& human);
   // A line of JSON for a stream.
   void ShowLine(const google::protobuf::Message& message);
   void Print(const Table& table);

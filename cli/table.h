@@ -1,4 +1,5 @@
-// Tables for people. Columns shrink until the table fits the terminal; a cell that does not fit ends with "…".
+// Tables for people. Columns shrink until the table fits the terminal; a cell that does not fit ends with
+// "…".
 #pragma once
 
 #include <ostream>
@@ -11,8 +12,8 @@ namespace phonepki::cli {
 
 struct Column {
   std::string header;
-  bool right = false;     // numbers
-  bool elastic = false;   // gives way first: descriptions, subjects
+  bool right = false;    // numbers
+  bool elastic = false;  // gives way first: descriptions, subjects
 };
 
 struct Cell {

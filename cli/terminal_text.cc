@@ -11,7 +11,11 @@ constexpr std::string_view kEllipsis = "…";
 char32_t Next(std::string_view& text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
-  int length = lead < 0x80 ? 1 : lead >= 0xF0 && lead < 0xF5 ? 4 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xC2 && lead < 0xE0 ? 2 : 0;
+  int length = lead < 0x80                   ? 1
+               : lead >= 0xF0 && lead < 0xF5 ? 4
+               : lead >= 0xE0 && lead < 0xF0 ? 3
+               : lead >= 0xC2 && lead < 0xE0 ? 2
+                                             : 0;
   if (length == 0 || text.size() < static_cast<std::size_t>(length)) {
     text.remove_prefix(1);
     return kReplacement;
@@ -30,7 +34,9 @@ char32_t Next(std::string_view& text) {
   return overlong || surrogate || point > 0x10FFFF ? kReplacement : point;
 }
 
-bool In(char32_t point, char32_t first, char32_t last) { return point >= first && point <= last; }
+bool In(char32_t point, char32_t first, char32_t last) {
+  return point >= first && point <= last;
+}
 
 bool IsUnsafe(char32_t point) {
   return point < 0x20 || In(point, 0x7F, 0x9F) || In(point, 0x200E, 0x200F) || In(point, 0x2028, 0x202E) ||
@@ -99,13 +105,26 @@ std::string Fit(std::string_view text, int width, bool right) {
 std::string Paint(std::string_view text, Color color, bool enabled) {
   const char* code = nullptr;
   switch (color) {
-    case Color::kNone: break;
-    case Color::kRed: code = "31"; break;
-    case Color::kGreen: code = "32"; break;
-    case Color::kYellow: code = "33"; break;
-    case Color::kCyan: code = "36"; break;
-    case Color::kDim: code = "2"; break;
-    case Color::kBold: code = "1"; break;
+    case Color::kNone:
+      break;
+    case Color::kRed:
+      code = "31";
+      break;
+    case Color::kGreen:
+      code = "32";
+      break;
+    case Color::kYellow:
+      code = "33";
+      break;
+    case Color::kCyan:
+      code = "36";
+      break;
+    case Color::kDim:
+      code = "2";
+      break;
+    case Color::kBold:
+      code = "1";
+      break;
   }
   if (!enabled || code == nullptr) return std::string(text);
   return std::string("\x1b[") + code + "m" + std::string(text) + "\x1b[0m";

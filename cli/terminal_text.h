@@ -1,5 +1,6 @@
-// Text as a terminal shows it: how wide it is, cut to fit, and free of control characters. Much of what we print was
-// sent by phones, and a phone may be a stranger: nothing it says may steer the administrator's terminal.
+// Text as a terminal shows it: how wide it is, cut to fit, and free of control characters. Much of what we
+// print was sent by phones, and a phone may be a stranger: nothing it says may steer the administrator's
+// terminal.
 #pragma once
 
 #include <string>

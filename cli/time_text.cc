@@ -33,9 +33,10 @@ absl::StatusOr<absl::Time> ParseTime(const std::string& text, absl::Time now, ab
   } else if (absl::ParseCivilTime(joined, &minute)) {
     civil = absl::CivilSecond(minute);
   } else if (!absl::ParseCivilTime(joined, &civil)) {
-    return base::InvalidField(field, "TIME_FORMAT",
-                              absl::StrCat("\"", text, "\" is no time; write now, +2h, '2026-12-01 02:00' (local time) ",
-                                           "or 2026-12-01T02:00:00+01:00"));
+    return base::InvalidField(
+        field, "TIME_FORMAT",
+        absl::StrCat("\"", text, "\" is no time; write now, +2h, '2026-12-01 02:00' (local time) ",
+                     "or 2026-12-01T02:00:00+01:00"));
   }
   const absl::TimeZone::TimeInfo info = zone.At(civil);
   if (info.kind == absl::TimeZone::TimeInfo::SKIPPED) {
@@ -51,7 +52,8 @@ absl::StatusOr<absl::Duration> ParseDuration(const std::string& text, const std:
   std::int64_t number = 0;
   if (absl::SimpleAtoi(text, &number)) {
     duration = absl::Seconds(number);
-  } else if (!text.empty() && text.back() == 'd' && absl::SimpleAtoi(text.substr(0, text.size() - 1), &number)) {
+  } else if (!text.empty() && text.back() == 'd' &&
+             absl::SimpleAtoi(text.substr(0, text.size() - 1), &number)) {
     duration = absl::Hours(24) * number;
   } else if (!absl::ParseDuration(text, &duration)) {
     duration = absl::ZeroDuration();
@@ -81,9 +83,11 @@ std::string TimeText(const google::protobuf::Timestamp& time, absl::TimeZone zon
 }
 
 std::string SpanText(absl::Duration duration) {
-  const std::int64_t seconds = std::max<std::int64_t>(0, absl::ToInt64Seconds(duration + absl::Milliseconds(500)));
+  const std::int64_t seconds =
+      std::max<std::int64_t>(0, absl::ToInt64Seconds(duration + absl::Milliseconds(500)));
   if (seconds < 3600) return absl::StrFormat("%02d:%02d", seconds / 60, seconds % 60);
-  if (seconds < 86400) return absl::StrFormat("%d:%02d:%02d", seconds / 3600, seconds / 60 % 60, seconds % 60);
+  if (seconds < 86400)
+    return absl::StrFormat("%d:%02d:%02d", seconds / 3600, seconds / 60 % 60, seconds % 60);
   return absl::StrFormat("%dd %02dh", seconds / 86400, seconds / 3600 % 24);
 }
 

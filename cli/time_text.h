@@ -10,8 +10,8 @@
 
 namespace phonepki::cli {
 
-// now | +2h30m | 2026-12-01 | 2026-12-01 02:00[:00] | RFC 3339 with its own offset. A time without an offset is in
-// `zone`; one that a clock change skips there is refused. kInvalidArgument names `field`.
+// now | +2h30m | 2026-12-01 | 2026-12-01 02:00[:00] | RFC 3339 with its own offset. A time without an offset
+// is in `zone`; one that a clock change skips there is refused. kInvalidArgument names `field`.
 absl::StatusOr<absl::Time> ParseTime(const std::string& text, absl::Time now, absl::TimeZone zone,
                                      const std::string& field);
 

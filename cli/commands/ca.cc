@@ -18,7 +18,9 @@ using Stub = v1::InternalCaService::Stub;
 
 constexpr Noun kNoun = {"internal CA", "internalCas", Complete::kCa, "CA Name, id or internalCas/{id}"};
 
-std::string CaName(const std::string& text) { return ResourceName("internalCas", text); }
+std::string CaName(const std::string& text) {
+  return ResourceName("internalCas", text);
+}
 
 void ShowCa(Session& session, const v1::InternalCa& ca) {
   Sheet sheet;
@@ -41,15 +43,17 @@ struct CreationArguments {
   bool allow_past_2038 = false, allow_legacy = false;
 
   void AddTo(std::vector<Option>& options, bool subject_required) {
-    Option subject_option =
-        Value("--subject", "DN", "Subject/Issuer DN, such as \"C=US, ST=FL, L=Boca Raton, O=Unify, OU=Sales, CN=MyNewCA\"",
-              &subject);
+    Option subject_option = Value(
+        "--subject", "DN",
+        "Subject/Issuer DN, such as \"C=US, ST=FL, L=Boca Raton, O=Unify, OU=Sales, CN=MyNewCA\"", &subject);
     subject_option.required = subject_required;
     options.push_back(std::move(subject_option));
-    options.push_back(Value("--key-algorithm", "ALGORITHM", "key algorithm and size; default rsa2048", &key_algorithm)
-                          .OneOf({"rsa2048", "rsa3072", "rsa4096", "ecdsa-p256", "ecdsa-p384", "rsa1024"}));
+    options.push_back(
+        Value("--key-algorithm", "ALGORITHM", "key algorithm and size; default rsa2048", &key_algorithm)
+            .OneOf({"rsa2048", "rsa3072", "rsa4096", "ecdsa-p256", "ecdsa-p384", "rsa1024"}));
     options.push_back(Value("--valid-from", "TIME", "start of validity; default now", &valid_from));
-    options.push_back(Value("--valid-to", "TIME", "end of validity; default one year after the start", &valid_to));
+    options.push_back(
+        Value("--valid-to", "TIME", "end of validity; default one year after the start", &valid_to));
     options.push_back(Value("--valid-days", "N", "validity in days, instead of --valid-to", &valid_days));
     options.push_back(Value("--valid-years", "N", "validity in years, instead of --valid-to", &valid_years));
     options.push_back(Value("--parent", "CA", "issue it from this internal CA; default self-signed", &parent)
@@ -60,8 +64,8 @@ struct CreationArguments {
   }
 
   bool any() const {
-    return !subject.empty() || !key_algorithm.empty() || !valid_from.empty() || !valid_to.empty() || valid_days ||
-           valid_years || !parent.empty() || allow_past_2038 || allow_legacy;
+    return !subject.empty() || !key_algorithm.empty() || !valid_from.empty() || !valid_to.empty() ||
+           valid_days || valid_years || !parent.empty() || allow_past_2038 || allow_legacy;
   }
 
   absl::Status Fill(Session& session, v1::CaCreation& creation) const {
@@ -77,7 +81,8 @@ struct CreationArguments {
     }
     const int ends = (valid_to.empty() ? 0 : 1) + (valid_days ? 1 : 0) + (valid_years ? 1 : 0);
     if (ends > 1) {
-      return base::InvalidField("valid-to", "SEVERAL_ENDS", "give one of --valid-to, --valid-days and --valid-years");
+      return base::InvalidField("valid-to", "SEVERAL_ENDS",
+                                "give one of --valid-to, --valid-days and --valid-years");
     }
     if ((valid_days && *valid_days <= 0) || (valid_years && (*valid_years <= 0 || *valid_years > 1000))) {
       return base::InvalidField("valid-to", "VALIDITY", "the validity must be longer than nothing");
@@ -104,7 +109,8 @@ Command Create() {
   command.name = "create";
   command.summary = "New internal CA; with --subject also its key and certificate (Create CA)";
   command.description =
-      "Without --subject the record is saved without a key (New, Save); \"ca generate\" or \"ca import\" completes it.\n"
+      "Without --subject the record is saved without a key (New, Save); \"ca generate\" or \"ca import\" "
+      "completes it.\n"
       "--enable is the tick box \"Enable Internal CA\": from then on plug-ins can synchronise it.";
   command.examples = {
       "phonepki ca create MyNewCA --subject 'C=US, ST=FL, L=Boca Raton, O=Unify, OU=Sales, CN=MyNewCA' \\",
@@ -125,7 +131,8 @@ Command Create() {
     request.set_description(args->description);
     request.set_enable(args->enable);
     if (args->any()) {
-      if (args->subject.empty()) return base::InvalidField("subject", "SUBJECT_MISSING", "--subject is required with these options");
+      if (args->subject.empty())
+        return base::InvalidField("subject", "SUBJECT_MISSING", "--subject is required with these options");
       RETURN_IF_ERROR(args->Fill(session, *request.mutable_creation()));
     }
     args->Apply(request);
@@ -193,15 +200,18 @@ Command Import() {
   command.name = "import";
   command.summary = "Import CA: take certificate, key and parents from a PKCS#12 file";
   command.description =
-      "The passphrase is read from a file, from standard input (-), or asked for on the terminal; it is never an "
+      "The passphrase is read from a file, from standard input (-), or asked for on the terminal; it is "
+      "never an "
       "argument, because other users can see those.";
-  command.examples = {"phonepki ca import corporate-ca.p12 --name Corporate --passphrase-file ca.pass --enable",
-                      "pass show pki/ca | phonepki ca import corporate-ca.p12 --name Corporate --passphrase-file -"};
+  command.examples = {
+      "phonepki ca import corporate-ca.p12 --name Corporate --passphrase-file ca.pass --enable",
+      "pass show pki/ca | phonepki ca import corporate-ca.p12 --name Corporate --passphrase-file -"};
   command.options = {
       Positional("FILE", "PKCS#12 file, at most 1 MiB", &args->file).Required().Completing(Complete::kFile),
       Value("--name", "NAME", "CA Name; an existing record without key is completed", &args->name).Required(),
       Value("--description", "TEXT", "CA Description", &args->description),
-      Value("--passphrase-file", "FILE", "its first line is the passphrase; - is standard input", &args->passphrase_file)
+      Value("--passphrase-file", "FILE", "its first line is the passphrase; - is standard input",
+            &args->passphrase_file)
           .Completing(Complete::kFile),
       Flag("--enable", "Enable Internal CA", &args->enable),
       Flag("--dry-run,--validate-only", "check everything, change nothing", &args->dry_run),
@@ -214,7 +224,8 @@ Command Import() {
     request.set_validate_only(args->dry_run);
     ASSIGN_OR_RETURN(*request.mutable_pkcs12(), ReadFile(args->file, session.environment(), "file"));
     if (!args->passphrase_file.empty()) {
-      ASSIGN_OR_RETURN(std::string text, ReadFile(args->passphrase_file, session.environment(), "passphrase-file"));
+      ASSIGN_OR_RETURN(std::string text,
+                       ReadFile(args->passphrase_file, session.environment(), "passphrase-file"));
       text.resize(std::min(text.size(), text.find_first_of("\r\n")));
       request.set_passphrase(text);
     } else if (session.environment().in_is_terminal) {
@@ -228,8 +239,9 @@ Command Import() {
 
 Command Enable() {
   return NamedCommand<Stub, v1::EnableInternalCaRequest, v1::EnableInternalCaResponse>(
-      kNoun, "enable", "Enable Internal CA: plug-ins can synchronise it from now on", {"phonepki ca enable MyNewCA"},
-      &Stub::EnableInternalCa, [](Session& session, const auto& response, const std::string&) {
+      kNoun, "enable", "Enable Internal CA: plug-ins can synchronise it from now on",
+      {"phonepki ca enable MyNewCA"}, &Stub::EnableInternalCa,
+      [](Session& session, const auto& response, const std::string&) {
         Say(session, kNoun, response.internal_ca().display_name(), "enabled");
       });
 }
@@ -254,7 +266,8 @@ Command Disable() {
     return session.Show(response, [&] {
       Say(session, kNoun, response.internal_ca().display_name(), "disabled");
       if (response.affected_connectors_size() > 0) {
-        session.Note(absl::StrCat("these connectors refuse to issue now: ", Joined(response.affected_connectors())));
+        session.Note(
+            absl::StrCat("these connectors refuse to issue now: ", Joined(response.affected_connectors())));
       }
     });
   };
@@ -274,7 +287,8 @@ Command List() {
     request.set_enabled_only(*enabled);
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListInternalCas, request));
     return session.Show(response, [&] {
-      Table table({{"ID"}, {"CA NAME"}, {"STATE"}, {"ENABLED"}, {"KEY"}, {"VALID TO"}, {"SUBJECT", false, true}});
+      Table table(
+          {{"ID"}, {"CA NAME"}, {"STATE"}, {"ENABLED"}, {"KEY"}, {"VALID TO"}, {"SUBJECT", false, true}});
       for (const v1::InternalCa& ca : response.internal_cas()) {
         table.Add({ShortName(ca.name()), ca.display_name(), StateCell(v1::InternalCa::State_Name(ca.state())),
                    EnabledCell(ca.enabled()), ca.certificate().key_algorithm(),
@@ -336,7 +350,8 @@ Command Export() {
   Command command;
   command.name = "export";
   command.summary = "Write the certificate of an internal CA, never its key";
-  command.examples = {"phonepki ca export MyNewCA > ca.pem", "phonepki ca export Phones --chain --out chain.pem",
+  command.examples = {"phonepki ca export MyNewCA > ca.pem",
+                      "phonepki ca export Phones --chain --out chain.pem",
                       "phonepki ca export MyNewCA --format der --out ca.cer"};
   command.options = {Positional("NAME", "the internal CA", &args->name).Required().Completing(Complete::kCa),
                      Flag("--chain", "its parents too, the root last", &args->chain),
@@ -365,9 +380,11 @@ Command CaCommand() {
   command.aliases = {"internal-ca"};
   command.summary = "Internal CAs: create, import, enable, export";
   command.description = "An internal CA signs the certificates of the phones. Step one of a new PKI.";
-  command.examples = {"phonepki ca create MyNewCA --subject 'C=US, ST=FL, O=Unify, CN=MyNewCA' --valid-years 10 --enable",
-                      "phonepki ca list"};
-  command.commands = {Create(), Generate(), Import(), Enable(), Disable(), List(), Get(), Update(), Delete(), Export()};
+  command.examples = {
+      "phonepki ca create MyNewCA --subject 'C=US, ST=FL, O=Unify, CN=MyNewCA' --valid-years 10 --enable",
+      "phonepki ca list"};
+  command.commands = {Create(), Generate(), Import(), Enable(), Disable(),
+                      List(),   Get(),      Update(), Delete(), Export()};
   return command;
 }
 

@@ -50,11 +50,18 @@ Command List() {
     request.set_serial(args->serial);
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListCertificates, request, args->limit));
     return session.Show(response, [&] {
-      Table table({{"ID"}, {"KIND"}, {"STATE"}, {"DEVICE"}, {"VALID TO"}, {"SUBJECT", false, true}, {"SERIAL", false, true}});
+      Table table({{"ID"},
+                   {"KIND"},
+                   {"STATE"},
+                   {"DEVICE"},
+                   {"VALID TO"},
+                   {"SUBJECT", false, true},
+                   {"SERIAL", false, true}});
       for (const v1::Certificate& certificate : response.certificates()) {
         table.Add({ShortName(certificate.name()), certificate.kind(),
-                   StateCell(v1::Certificate::State_Name(certificate.state())), ShortName(certificate.device()),
-                   TimeText(certificate.not_after(), session.zone()), certificate.subject(), certificate.serial()});
+                   StateCell(v1::Certificate::State_Name(certificate.state())),
+                   ShortName(certificate.device()), TimeText(certificate.not_after(), session.zone()),
+                   certificate.subject(), certificate.serial()});
       }
       session.Print(table);
     });
@@ -72,10 +79,12 @@ Command Get() {
   command.name = "get";
   command.aliases = {"show"};
   command.summary = "Show one certificate";
-  command.examples = {"phonepki certificate get 42", "phonepki certificate get 42 --pem | openssl x509 -noout -text"};
-  command.options = {Positional("ID", "certificate: number or certificates/{id}", &args->name).Required(),
-                     Flag("--pem", "only the certificate itself", &args->pem),
-                     Value("--out", "FILE", "write the certificate to a file", &args->out).Completing(Complete::kFile)};
+  command.examples = {"phonepki certificate get 42",
+                      "phonepki certificate get 42 --pem | openssl x509 -noout -text"};
+  command.options = {
+      Positional("ID", "certificate: number or certificates/{id}", &args->name).Required(),
+      Flag("--pem", "only the certificate itself", &args->pem),
+      Value("--out", "FILE", "write the certificate to a file", &args->out).Completing(Complete::kFile)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::GetCertificateRequest request;
     request.set_name(ResourceName("certificates", args->name));

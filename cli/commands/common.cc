@@ -37,13 +37,17 @@ Cell StateCell(const std::string& enum_name) {
   return {word, StateColor(word)};
 }
 
-Cell EnabledCell(bool enabled) { return {enabled ? "yes" : "no", enabled ? Color::kGreen : Color::kDim}; }
+Cell EnabledCell(bool enabled) {
+  return {enabled ? "yes" : "no", enabled ? Color::kGreen : Color::kDim};
+}
 
 std::string ShortName(const std::string& resource_name) {
   return resource_name.substr(resource_name.find('/') + 1);
 }
 
-std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& texts) { return absl::StrJoin(texts, ", "); }
+std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return absl::StrJoin(texts, ", ");
+}
 
 void AddCertificate(Sheet& sheet, const std::string& prefix, const ca::v1::CertificateSummary& certificate,
                     absl::TimeZone zone) {
@@ -71,7 +75,8 @@ absl::Status WriteOutput(Session& session, const std::string& path, const std::s
   file << content;
   file.close();
   if (!file) {
-    return base::InvalidField("out", "FILE_UNWRITABLE", absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
+    return base::InvalidField("out", "FILE_UNWRITABLE",
+                              absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
   }
   return absl::OkStatus();
 }

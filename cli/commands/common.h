@@ -51,12 +51,13 @@ struct Noun {
   const char* word;        // "internal CA"
   const char* collection;  // "internalCas"
   Complete complete;
-  const char* argument;    // help text of NAME
+  const char* argument;  // help text of NAME
 };
 
 // "phonepki NOUN VERB NAME" with one call behind it. `human` prints the answer for people.
 template <typename Stub, typename Request, typename Response>
-Command NamedCommand(const Noun& noun, std::string verb, std::string summary, std::vector<std::string> examples,
+Command NamedCommand(const Noun& noun, std::string verb, std::string summary,
+                     std::vector<std::string> examples,
                      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                      std::function<void(Session&, const Response&, const std::string& typed)> human) {
   auto name = std::make_shared<std::string>();

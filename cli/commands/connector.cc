@@ -53,7 +53,8 @@ Command Create() {
   command.name = "create";
   command.summary = "New connector configuration: plug-in, issuing CA, trust anchor";
   command.description =
-      "--trust-anchor imports the root of the issuing CA's chain (tab Trust-Anchor, Import Certificate, PKI); --enable "
+      "--trust-anchor imports the root of the issuing CA's chain (tab Trust-Anchor, Import Certificate, "
+      "PKI); --enable "
       "is the tick box \"Enable Connector\". What is missing can be selected later.";
   command.examples = {
       "phonepki connector create WBM --plugin Phones --issuing-ca MyNewCA --trust-anchor --enable",
@@ -62,11 +63,13 @@ Command Create() {
   command.options = {
       Positional("NAME", "Configuration Name", &args->name).Required(),
       Value("--description", "TEXT", "Description", &args->description),
-      Value("--plugin,--plug-in", "PLUGIN", "Plug-In Configuration", &args->plugin).Completing(Complete::kPlugin),
+      Value("--plugin,--plug-in", "PLUGIN", "Plug-In Configuration", &args->plugin)
+          .Completing(Complete::kPlugin),
       Value("--issuing-ca", "CA", "Issuing CA Name, from the plug-in's synchronised list", &args->issuing_ca)
           .Completing(Complete::kCa),
       Value("--request-parameter", "NAME=VALUE", "overrides a property of the plug-in", &args->parameters),
-      Flag("--trust-anchor,--import-trust-anchor", "import the trust anchor from the issuing CA", &args->trust_anchor),
+      Flag("--trust-anchor,--import-trust-anchor", "import the trust anchor from the issuing CA",
+           &args->trust_anchor),
       Flag("--enable", "Enable Connector", &args->enable)};
   args->AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
@@ -77,7 +80,8 @@ Command Create() {
     request.set_issuing_ca(ResourceName("internalCas", args->issuing_ca));
     request.set_import_trust_anchor(args->trust_anchor);
     request.set_enable(args->enable);
-    RETURN_IF_ERROR(ParseProperties(args->parameters, "request-parameter", request.mutable_request_parameters()));
+    RETURN_IF_ERROR(
+        ParseProperties(args->parameters, "request-parameter", request.mutable_request_parameters()));
     args->Apply(request);
     ASSIGN_OR_RETURN(auto response, session.Call(&Stub::CreateConnector, request));
     return session.Show(response, [&] {
@@ -132,7 +136,8 @@ Command Update() {
       NameArgument(&args->name),
       Value("--name", "NAME", "new Configuration Name", &args->new_name),
       Value("--description", "TEXT", "new description", &args->description),
-      Value("--plugin,--plug-in", "PLUGIN", "Plug-In Configuration", &args->plugin).Completing(Complete::kPlugin),
+      Value("--plugin,--plug-in", "PLUGIN", "Plug-In Configuration", &args->plugin)
+          .Completing(Complete::kPlugin),
       Value("--issuing-ca", "CA", "Issuing CA Name", &args->issuing_ca).Completing(Complete::kCa),
       Value("--set", "NAME=VALUE", "set a request parameter", &args->set),
       Value("--unset", "NAME", "remove a request parameter", &args->unset)};
@@ -152,9 +157,12 @@ Command Update() {
 
 Command ImportTrustAnchor() {
   return NamedCommand<Stub, v1::ImportTrustAnchorRequest, v1::ImportTrustAnchorResponse>(
-      kNoun, "import-trust-anchor", "Import Certificate (tab Trust-Anchor): the root of the issuing CA's chain",
+      kNoun, "import-trust-anchor",
+      "Import Certificate (tab Trust-Anchor): the root of the issuing CA's chain",
       {"phonepki connector import-trust-anchor WBM"}, &Stub::ImportTrustAnchor,
-      [](Session& session, const auto& response, const std::string&) { ShowConnector(session, response.connector()); });
+      [](Session& session, const auto& response, const std::string&) {
+        ShowConnector(session, response.connector());
+      });
 }
 
 Command Test() {
@@ -169,15 +177,21 @@ Command Test() {
     v1::TestConnectorRequest request;
     request.set_name(ResourceName(kNoun.collection, *name));
     ASSIGN_OR_RETURN(auto response, session.Call(&Stub::TestConnector, request));
-    RETURN_IF_ERROR(session.Show(response, [&] {
-      Sheet sheet;
-      sheet.Add("Test", response.success() ? "successful" : "failed", response.success() ? Color::kGreen : Color::kRed);
-      sheet.Add("Reason", response.reason());
-      sheet.Add("Message", response.message());
-      sheet.Add("Took", absl::StrFormat("%.1f ms", static_cast<double>(response.duration_micros()) / 1000));
-      AddCertificate(sheet, "", response.certificate(), session.zone());
-      session.Print(sheet);
-    }).status());
+    RETURN_IF_ERROR(
+        session
+            .Show(response,
+                  [&] {
+                    Sheet sheet;
+                    sheet.Add("Test", response.success() ? "successful" : "failed",
+                              response.success() ? Color::kGreen : Color::kRed);
+                    sheet.Add("Reason", response.reason());
+                    sheet.Add("Message", response.message());
+                    sheet.Add("Took", absl::StrFormat(
+                                          "%.1f ms", static_cast<double>(response.duration_micros()) / 1000));
+                    AddCertificate(sheet, "", response.certificate(), session.zone());
+                    session.Print(sheet);
+                  })
+            .status());
     return response.success() ? kExitOk : kExitNotAll;
   };
   return command;
@@ -202,7 +216,8 @@ Command Disable() {
   command.name = "disable";
   command.summary = "Disable a connector configuration";
   command.examples = {"phonepki connector disable WBM", "phonepki connector disable WBM --force"};
-  command.options = {NameArgument(&args->name), Flag("--force", "even though active deployments use it", &args->force)};
+  command.options = {NameArgument(&args->name),
+                     Flag("--force", "even though active deployments use it", &args->force)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::DisableConnectorRequest request;
     request.set_name(ResourceName(kNoun.collection, args->name));
@@ -211,7 +226,8 @@ Command Disable() {
     return session.Show(response, [&] {
       Say(session, kNoun, response.connector().display_name(), "disabled");
       if (response.affected_deployments_size() > 0) {
-        session.Note(absl::StrCat("these deployments cannot issue now: ", Joined(response.affected_deployments())));
+        session.Note(
+            absl::StrCat("these deployments cannot issue now: ", Joined(response.affected_deployments())));
       }
     });
   };
@@ -227,7 +243,8 @@ Command List() {
   command.run = [](Session& session) -> absl::StatusOr<ExitCode> {
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListConnectors, v1::ListConnectorsRequest()));
     return session.Show(response, [&] {
-      Table table({{"ID"}, {"CONNECTOR"}, {"ENABLED"}, {"PLUG-IN"}, {"ISSUING CA"}, {"TRUST ANCHOR", false, true}});
+      Table table(
+          {{"ID"}, {"CONNECTOR"}, {"ENABLED"}, {"PLUG-IN"}, {"ISSUING CA"}, {"TRUST ANCHOR", false, true}});
       for (const v1::Connector& connector : response.connectors()) {
         table.Add({ShortName(connector.name()), connector.display_name(), EnabledCell(connector.enabled()),
                    connector.plugin_display_name(), connector.issuing_ca_display_name(),
@@ -242,13 +259,15 @@ Command List() {
 Command Get() {
   return NamedCommand<Stub, v1::GetConnectorRequest, v1::GetConnectorResponse>(
       kNoun, "get", "Show one connector configuration", {"phonepki connector get WBM"}, &Stub::GetConnector,
-      [](Session& session, const auto& response, const std::string&) { ShowConnector(session, response.connector()); });
+      [](Session& session, const auto& response, const std::string&) {
+        ShowConnector(session, response.connector());
+      });
 }
 
 Command Delete() {
   return NamedCommand<Stub, v1::DeleteConnectorRequest, v1::DeleteConnectorResponse>(
-      kNoun, "delete", "Delete a connector configuration that no deployment names", {"phonepki connector delete WBM"},
-      &Stub::DeleteConnector,
+      kNoun, "delete", "Delete a connector configuration that no deployment names",
+      {"phonepki connector delete WBM"}, &Stub::DeleteConnector,
       [](Session& session, const auto&, const std::string& typed) { Say(session, kNoun, typed, "deleted"); });
 }
 
@@ -260,17 +279,26 @@ Command ConnectorCommand() {
   command.aliases = {"connector-configuration"};
   command.summary = "Connector configurations: plug-in, issuing CA and trust anchor together";
   command.description = "A connector is what deployments issue from. Step three of a new PKI.";
-  command.examples = {"phonepki connector create WBM --plugin Phones --issuing-ca MyNewCA --trust-anchor --enable",
-                      "phonepki connector test WBM"};
+  command.examples = {
+      "phonepki connector create WBM --plugin Phones --issuing-ca MyNewCA --trust-anchor --enable",
+      "phonepki connector test WBM"};
   command.commands = {
       Create(),
-      Select("select-plugin", "Select Plug-In Configuration; clears issuing CA and trust anchor", "PLUGIN", "plugins",
-             Complete::kPlugin, "phonepki connector select-plugin WBM Phones",
+      Select("select-plugin", "Select Plug-In Configuration; clears issuing CA and trust anchor", "PLUGIN",
+             "plugins", Complete::kPlugin, "phonepki connector select-plugin WBM Phones",
              [](v1::UpdateConnectorRequest& request, const std::string& name) { request.set_plugin(name); }),
-      Select("select-ca", "Select Issuing CA Name from the plug-in's synchronised list", "CA", "internalCas",
-             Complete::kCa, "phonepki connector select-ca WBM MyNewCA",
-             [](v1::UpdateConnectorRequest& request, const std::string& name) { request.set_issuing_ca(name); }),
-      ImportTrustAnchor(), Test(), Enable(), Disable(), List(), Get(), Update(), Delete()};
+      Select(
+          "select-ca", "Select Issuing CA Name from the plug-in's synchronised list", "CA", "internalCas",
+          Complete::kCa, "phonepki connector select-ca WBM MyNewCA",
+          [](v1::UpdateConnectorRequest& request, const std::string& name) { request.set_issuing_ca(name); }),
+      ImportTrustAnchor(),
+      Test(),
+      Enable(),
+      Disable(),
+      List(),
+      Get(),
+      Update(),
+      Delete()};
   return command;
 }
 

@@ -16,7 +16,8 @@ namespace {
 namespace v1 = deployment::v1;
 using Stub = v1::DeploymentService::Stub;
 
-constexpr Noun kNoun = {"deployment", "deployments", Complete::kDeployment, "deployment: number or deployments/{id}"};
+constexpr Noun kNoun = {"deployment", "deployments", Complete::kDeployment,
+                        "deployment: number or deployments/{id}"};
 
 Option IdArgument(std::string* name) {
   return Positional("ID", kNoun.argument, name).Required().Completing(kNoun.complete);
@@ -33,9 +34,11 @@ void ShowDeployment(Session& session, const v1::Deployment& deployment) {
   sheet.Add("Name", deployment.name());
   sheet.Add("Location", absl::StrCat(deployment.location_display_name(), " (", deployment.location(), ")"));
   sheet.Add("Certificate Type", deployment.certificate_type());
-  sheet.Add("Connector", absl::StrCat(deployment.connector_display_name(), " (", deployment.connector(), ")"));
+  sheet.Add("Connector",
+            absl::StrCat(deployment.connector_display_name(), " (", deployment.connector(), ")"));
   sheet.Add("Deploy Date", TimeText(deployment.deploy_date(), session.zone(), true));
-  sheet.Add("Activated", deployment.active() ? "yes" : "no", deployment.active() ? Color::kGreen : Color::kDim);
+  sheet.Add("Activated", deployment.active() ? "yes" : "no",
+            deployment.active() ? Color::kGreen : Color::kDim);
   const std::string state = Word(v1::Deployment::State_Name(deployment.state()));
   sheet.Add("State", state, StateColor(state));
   sheet.Add("Job deadline", absl::FormatDuration(absl::Seconds(deployment.job_deadline_seconds())));
@@ -45,11 +48,11 @@ void ShowDeployment(Session& session, const v1::Deployment& deployment) {
   if (progress.total() > 0) {
     sheet.Add("Jobs", absl::StrCat(progress.total(), " (scheduled ", progress.scheduled(), ", waiting ",
                                    progress.waiting(), ", running ", progress.running(), ", busy ",
-                                   progress.deferred_busy(), ", offline ", progress.deferred_offline(), ", verifying ",
-                                   progress.verifying(), ")"));
+                                   progress.deferred_busy(), ", offline ", progress.deferred_offline(),
+                                   ", verifying ", progress.verifying(), ")"));
     sheet.Add("Finished", absl::StrCat("succeeded ", progress.succeeded(), ", failed ", progress.failed(),
-                                       ", timed out ", progress.timed_out(), ", cancelled ", progress.cancelled(),
-                                       ", superseded ", progress.superseded()));
+                                       ", timed out ", progress.timed_out(), ", cancelled ",
+                                       progress.cancelled(), ", superseded ", progress.superseded()));
   }
   session.Print(sheet);
 }
@@ -62,18 +65,24 @@ Command Create() {
   auto args = std::make_shared<Arguments>();
   Command command;
   command.name = "create";
-  command.summary = "New automatic certificate deployment: location, certificate type, connector, deploy date";
+  command.summary =
+      "New automatic certificate deployment: location, certificate type, connector, deploy date";
   command.description =
-      "All phones of the location get new certificates at the deploy date, and phones that join it later as well. "
-      "--activate is the tick box \"Activate Certificate / PKI Configuration\". An older active deployment of the same "
+      "All phones of the location get new certificates at the deploy date, and phones that join it later as "
+      "well. "
+      "--activate is the tick box \"Activate Certificate / PKI Configuration\". An older active deployment "
+      "of the same "
       "location and type is superseded.";
   command.examples = {
-      "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date now --activate --watch",
-      "phonepki deployment create --location Bremen --connector WBM --deploy-date '2026-12-05 02:00' --activate"};
+      "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date now --activate "
+      "--watch",
+      "phonepki deployment create --location Bremen --connector WBM --deploy-date '2026-12-05 02:00' "
+      "--activate"};
   command.options = {
       Value("--location", "LOCATION", "Location", &args->location).Required().Completing(Complete::kLocation),
       Value("--type", "TYPE", "Certificate Type: wbm, or \"WBM Server Certificate (IP Phone)\"", &args->type),
-      Value("--connector,--pki", "CONNECTOR", "Import from PKI: the connector to issue from", &args->connector)
+      Value("--connector,--pki", "CONNECTOR", "Import from PKI: the connector to issue from",
+            &args->connector)
           .Required()
           .Completing(Complete::kConnector),
       Value("--deploy-date", "TIME", "Deploy Date: now (default), +2h, '2026-12-01 02:00' or RFC 3339",
@@ -91,7 +100,8 @@ Command Create() {
     request.set_activate(args->activate);
     // "now" stays unset: the server's clock decides, not ours.
     if (!args->deploy_date.empty() && !absl::EqualsIgnoreCase(args->deploy_date, "now")) {
-      ASSIGN_OR_RETURN(absl::Time time, ParseTime(args->deploy_date, session.now(), session.zone(), "deploy-date"));
+      ASSIGN_OR_RETURN(absl::Time time,
+                       ParseTime(args->deploy_date, session.now(), session.zone(), "deploy-date"));
       *request.mutable_deploy_date() = ToProto(time);
     }
     if (!args->deadline.empty()) {
@@ -107,10 +117,13 @@ Command Create() {
     if (watch && session.format() == Format::kJson) {
       session.ShowLine(response);
     } else {
-      RETURN_IF_ERROR(session.Show(response, [&] {
-        if (args->dry_run) session.Note("dry run: nothing was changed");
-        ShowDeployment(session, response.deployment());
-      }).status());
+      RETURN_IF_ERROR(session
+                          .Show(response,
+                                [&] {
+                                  if (args->dry_run) session.Note("dry run: nothing was changed");
+                                  ShowDeployment(session, response.deployment());
+                                })
+                          .status());
     }
     if (!watch) return kExitOk;
     session.environment().out.flush();
@@ -121,9 +134,12 @@ Command Create() {
 
 Command Activate() {
   Command command = NamedCommand<Stub, v1::ActivateDeploymentRequest, v1::ActivateDeploymentResponse>(
-      kNoun, "activate", "Activate Certificate / PKI Configuration: jobs appear at the deploy date, one per phone",
+      kNoun, "activate",
+      "Activate Certificate / PKI Configuration: jobs appear at the deploy date, one per phone",
       {"phonepki deployment activate 12"}, &Stub::ActivateDeployment,
-      [](Session& session, const auto& response, const std::string&) { ShowDeployment(session, response.deployment()); });
+      [](Session& session, const auto& response, const std::string&) {
+        ShowDeployment(session, response.deployment());
+      });
   command.options[0].names = command.options[0].placeholder = "ID";
   return command;
 }
@@ -138,7 +154,8 @@ Command Deactivate() {
   command.name = "deactivate";
   command.summary = "No further jobs; with --cancel-jobs also cancel those that are not finished";
   command.examples = {"phonepki deployment deactivate 12", "phonepki deployment deactivate 12 --cancel-jobs"};
-  command.options = {IdArgument(&args->id), Flag("--cancel-jobs", "cancel unfinished jobs", &args->cancel_jobs)};
+  command.options = {IdArgument(&args->id),
+                     Flag("--cancel-jobs", "cancel unfinished jobs", &args->cancel_jobs)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::DeactivateDeploymentRequest request;
     request.set_name(ResourceName(kNoun.collection, args->id));
@@ -162,17 +179,18 @@ Command Update() {
   command.name = "update";
   command.summary = "Change connector, deploy date or job deadline, until the first job exists";
   command.examples = {"phonepki deployment update 12 --deploy-date '2026-12-06 02:00'"};
-  command.options = {
-      IdArgument(&args->id),
-      Value("--connector,--pki", "CONNECTOR", "the connector to issue from", &args->connector).Completing(Complete::kConnector),
-      Value("--deploy-date", "TIME", "Deploy Date", &args->deploy_date),
-      Value("--job-deadline", "DURATION", "how long a phone may take", &args->deadline)};
+  command.options = {IdArgument(&args->id),
+                     Value("--connector,--pki", "CONNECTOR", "the connector to issue from", &args->connector)
+                         .Completing(Complete::kConnector),
+                     Value("--deploy-date", "TIME", "Deploy Date", &args->deploy_date),
+                     Value("--job-deadline", "DURATION", "how long a phone may take", &args->deadline)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::UpdateDeploymentRequest request;
     request.set_name(ResourceName(kNoun.collection, args->id));
     if (args->connector) request.set_connector(ResourceName("connectors", *args->connector));
     if (args->deploy_date) {
-      ASSIGN_OR_RETURN(absl::Time time, ParseTime(*args->deploy_date, session.now(), session.zone(), "deploy-date"));
+      ASSIGN_OR_RETURN(absl::Time time,
+                       ParseTime(*args->deploy_date, session.now(), session.zone(), "deploy-date"));
       *request.mutable_deploy_date() = ToProto(time);
     }
     if (args->deadline) {
@@ -192,22 +210,31 @@ Command List() {
   command.aliases = {"ls"};
   command.summary = "List the deployments, newest first";
   command.examples = {"phonepki deployment list", "phonepki deployment list --location Bremen"};
-  command.options = {Value("--location", "LOCATION", "of one location", location.get()).Completing(Complete::kLocation)};
+  command.options = {
+      Value("--location", "LOCATION", "of one location", location.get()).Completing(Complete::kLocation)};
   command.run = [location](Session& session) -> absl::StatusOr<ExitCode> {
     v1::ListDeploymentsRequest request;
     request.set_location(ResourceName("locations", *location));
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListDeployments, request));
     return session.Show(response, [&] {
-      Table table({{"ID"}, {"LOCATION", false, true}, {"TYPE"}, {"CONNECTOR", false, true}, {"DEPLOY DATE"}, {"STATE"},
-                   {"DONE", true}, {"OK", true}, {"FAILED", true}});
+      Table table({{"ID"},
+                   {"LOCATION", false, true},
+                   {"TYPE"},
+                   {"CONNECTOR", false, true},
+                   {"DEPLOY DATE"},
+                   {"STATE"},
+                   {"DONE", true},
+                   {"OK", true},
+                   {"FAILED", true}});
       for (const v1::Deployment& deployment : response.deployments()) {
         const v1::Progress& progress = deployment.progress();
         const std::int64_t failed = FailedCount(progress);
-        table.Add({ShortName(deployment.name()), deployment.location_display_name(), deployment.certificate_type(),
-                   deployment.connector_display_name(), TimeText(deployment.deploy_date(), session.zone()),
-                   StateCell(v1::Deployment::State_Name(deployment.state())),
-                   absl::StrCat(DoneCount(progress), "/", progress.total()), absl::StrCat(progress.succeeded()),
-                   Cell(absl::StrCat(failed), failed > 0 ? Color::kRed : Color::kNone)});
+        table.Add(
+            {ShortName(deployment.name()), deployment.location_display_name(), deployment.certificate_type(),
+             deployment.connector_display_name(), TimeText(deployment.deploy_date(), session.zone()),
+             StateCell(v1::Deployment::State_Name(deployment.state())),
+             absl::StrCat(DoneCount(progress), "/", progress.total()), absl::StrCat(progress.succeeded()),
+             Cell(absl::StrCat(failed), failed > 0 ? Color::kRed : Color::kNone)});
       }
       session.Print(table);
     });
@@ -217,16 +244,18 @@ Command List() {
 
 Command Get() {
   Command command = NamedCommand<Stub, v1::GetDeploymentRequest, v1::GetDeploymentResponse>(
-      kNoun, "get", "Show one deployment with its figures", {"phonepki deployment get 12"}, &Stub::GetDeployment,
-      [](Session& session, const auto& response, const std::string&) { ShowDeployment(session, response.deployment()); });
+      kNoun, "get", "Show one deployment with its figures", {"phonepki deployment get 12"},
+      &Stub::GetDeployment, [](Session& session, const auto& response, const std::string&) {
+        ShowDeployment(session, response.deployment());
+      });
   command.options[0].names = command.options[0].placeholder = "ID";
   return command;
 }
 
 Command Delete() {
   Command command = NamedCommand<Stub, v1::DeleteDeploymentRequest, v1::DeleteDeploymentResponse>(
-      kNoun, "delete", "Delete an inactive deployment without unfinished jobs", {"phonepki deployment delete 12"},
-      &Stub::DeleteDeployment,
+      kNoun, "delete", "Delete an inactive deployment without unfinished jobs",
+      {"phonepki deployment delete 12"}, &Stub::DeleteDeployment,
       [](Session& session, const auto&, const std::string& typed) { Say(session, kNoun, typed, "deleted"); });
   command.options[0].names = command.options[0].placeholder = "ID";
   return command;
@@ -280,13 +309,17 @@ Command Watch(const std::string& noun) {
   command.name = "watch";
   command.summary = "Watch deployments until every job is final: a bar per location";
   command.description =
-      "Without ID: everything that is scheduled or running. On a terminal the bars are drawn in place; in a pipe every "
-      "change is a line, at most one a second and location; with -o json every message is a line. Exit code 0 only when "
+      "Without ID: everything that is scheduled or running. On a terminal the bars are drawn in place; in a "
+      "pipe every "
+      "change is a line, at most one a second and location; with -o json every message is a line. Exit code "
+      "0 only when "
       "every job succeeded, else 7. A restart of the server is waited for.";
-  command.examples = {absl::StrCat("phonepki ", noun, " watch"), absl::StrCat("phonepki ", noun, " watch 12 13"),
-                      absl::StrCat("phonepki ", noun, " watch Bremen"),
-                      absl::StrCat("phonepki ", noun, " watch 12 -o json | jq '.deployments[].progress.succeeded'")};
-  command.options = {Positional("ID", "deployments by number, or locations by name", &args->ids).Completing(Complete::kDeployment),
+  command.examples = {
+      absl::StrCat("phonepki ", noun, " watch"), absl::StrCat("phonepki ", noun, " watch 12 13"),
+      absl::StrCat("phonepki ", noun, " watch Bremen"),
+      absl::StrCat("phonepki ", noun, " watch 12 -o json | jq '.deployments[].progress.succeeded'")};
+  command.options = {Positional("ID", "deployments by number, or locations by name", &args->ids)
+                         .Completing(Complete::kDeployment),
                      Value("--location", "LOCATION", "the active deployment of a location", &args->locations)
                          .Completing(Complete::kLocation)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
@@ -308,9 +341,11 @@ Command DeploymentCommand() {
   command.aliases = {"automatic-certificate-deployment"};
   command.summary = "Automatic certificate deployment: location, type, connector, deploy date, activate";
   command.examples = {
-      "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date '2026-12-05 02:00' --activate",
+      "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date '2026-12-05 "
+      "02:00' --activate",
       "phonepki deployment watch"};
-  command.commands = {Create(), Activate(), Deactivate(), Update(), List(), Get(), Delete(), Watch("deployment")};
+  command.commands = {Create(), Activate(), Deactivate(), Update(),
+                      List(),   Get(),      Delete(),     Watch("deployment")};
   return command;
 }
 

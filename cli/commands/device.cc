@@ -35,7 +35,8 @@ void ShowDevice(Session& session, const v1::Device& device) {
   sheet.Add("IP address", device.ip_address());
   sheet.Add("FQDN", device.fqdn());
   sheet.Add("Device type", device.device_type());
-  sheet.Add("Software", absl::StrCat(device.software_type(), device.software_type().empty() ? "" : " ", device.software_version()));
+  sheet.Add("Software", absl::StrCat(device.software_type(), device.software_type().empty() ? "" : " ",
+                                     device.software_version()));
   sheet.Add("Part number", device.part_number());
   sheet.Add("Contact-me URI", device.contact_me_uri());
   sheet.Add("Description", device.description());
@@ -50,7 +51,8 @@ void ShowDevice(Session& session, const v1::Device& device) {
     Table table({{"SLOT"}, {"CERTIFICATE"}, {"SUBJECT", false, true}, {"VALID TO"}, {"SINCE"}, {"SERIAL"}});
     for (const v1::Slot& slot : device.slots()) {
       const auto add = [&](const char* which, const v1::SlotCertificate& certificate) {
-        table.Add({slot.kind(), which, certificate.subject(), TimeText(certificate.not_after(), session.zone()),
+        table.Add({slot.kind(), which, certificate.subject(),
+                   TimeText(certificate.not_after(), session.zone()),
                    TimeText(certificate.since(), session.zone()), certificate.serial()});
       };
       if (slot.has_imported()) add("imported", slot.imported());
@@ -70,8 +72,9 @@ void DrawImportBar(Session& session, std::int64_t done, std::int64_t total, bool
   Environment& environment = session.environment();
   if (!environment.err_is_terminal || session.format() != Format::kTable) return;
   const double share = total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total);
-  environment.err << "\r" << Bar(share, 30) << absl::StrFormat("  %3d%%  %d/%d kB\x1b[K", static_cast<int>(share * 100),
-                                                              done / 1024, total / 1024);
+  environment.err << "\r" << Bar(share, 30)
+                  << absl::StrFormat("  %3d%%  %d/%d kB\x1b[K", static_cast<int>(share * 100), done / 1024,
+                                     total / 1024);
   if (last) environment.err << "\r\x1b[K";
   environment.err.flush();
 }
@@ -86,12 +89,14 @@ Command Import() {
   command.name = "import";
   command.summary = "Import phones from a CSV file: virtual devices, or more about known ones";
   command.description =
-      "The first line names the columns: mac (required), e164, ip, fqdn, device_type, description. A bad row does not "
+      "The first line names the columns: mac (required), e164, ip, fqdn, device_type, description. A bad row "
+      "does not "
       "lose the others: it is reported by line, and the exit code is 7.";
   command.examples = {"phonepki device import phones.csv --dry-run", "phonepki device import phones.csv",
                       "generate-list | phonepki device import -"};
-  command.options = {Positional("FILE", "CSV file; - is standard input", &args->file).Required().Completing(Complete::kFile),
-                     Flag("--dry-run,--validate-only", "check everything, change nothing", &args->dry_run)};
+  command.options = {
+      Positional("FILE", "CSV file; - is standard input", &args->file).Required().Completing(Complete::kFile),
+      Flag("--dry-run,--validate-only", "check everything, change nothing", &args->dry_run)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     ASSIGN_OR_RETURN(std::string csv, ReadFile(args->file, session.environment(), "file"));
     v1::ImportDevicesResponse all;
@@ -105,7 +110,8 @@ Command Import() {
       absl::StatusOr<v1::ImportDevicesResponse> response = session.Call(&Stub::ImportDevices, request);
       if (!response.ok()) {
         DrawImportBar(session, sent, total, true);
-        if (sent > 0) session.Note(absl::StrCat("lines up to ", chunk.line_offset + 1, " were imported before this:"));
+        if (sent > 0)
+          session.Note(absl::StrCat("lines up to ", chunk.line_offset + 1, " were imported before this:"));
         return response.status();
       }
       all.set_created(all.created() + response->created());
@@ -120,21 +126,27 @@ Command Import() {
       DrawImportBar(session, std::min(sent, total), total, false);
     }
     DrawImportBar(session, total, total, true);
-    RETURN_IF_ERROR(session.Show(all, [&] {
-      if (all.errors_size() > 0) {
-        Table table({{"LINE", true}, {"FIELD"}, {"REASON"}, {"MESSAGE", false, true}});
-        for (const auto& error : all.errors()) {
-          table.Add({absl::StrCat(error.line()), error.field(), error.reason(), error.message()});
-        }
-        session.Print(table);
-        if (all.failed() > all.errors_size()) {
-          session.Note(absl::StrCat("... and ", all.failed() - all.errors_size(), " more"));
-        }
-      }
-      session.environment().out << (args->dry_run ? "dry run: " : "") << "created " << all.created() << ", updated "
-                                << all.updated() << ", unchanged " << all.unchanged() << ", failed " << all.failed()
-                                << '\n';
-    }).status());
+    RETURN_IF_ERROR(
+        session
+            .Show(
+                all,
+                [&] {
+                  if (all.errors_size() > 0) {
+                    Table table({{"LINE", true}, {"FIELD"}, {"REASON"}, {"MESSAGE", false, true}});
+                    for (const auto& error : all.errors()) {
+                      table.Add({absl::StrCat(error.line()), error.field(), error.reason(), error.message()});
+                    }
+                    session.Print(table);
+                    if (all.failed() > all.errors_size()) {
+                      session.Note(absl::StrCat("... and ", all.failed() - all.errors_size(), " more"));
+                    }
+                  }
+                  session.environment().out
+                      << (args->dry_run ? "dry run: " : "") << "created " << all.created() << ", updated "
+                      << all.updated() << ", unchanged " << all.unchanged() << ", failed " << all.failed()
+                      << '\n';
+                })
+            .status());
     return all.failed() == 0 ? kExitOk : kExitNotAll;
   };
   return command;
@@ -153,13 +165,13 @@ Command List() {
   command.examples = {"phonepki device list --location Bremen --state registered",
                       "phonepki device list --network 10.1.0.0/16 --limit 50",
                       "phonepki device list --mac-prefix 00:1A:E8 -o name"};
-  command.options = {
-      Value("--location", "LOCATION", "phones of a location", &args->location).Completing(Complete::kLocation),
-      Value("--state", "STATE", "state", &args->state).OneOf({"virtual", "registered"}),
-      Value("--e164-prefix", "DIGITS", "numbers that begin so", &args->e164_prefix),
-      Value("--mac-prefix", "MAC", "MAC addresses that begin so", &args->mac_prefix),
-      Value("--network", "CIDR", "addresses in a network", &args->network),
-      Value("--limit", "N", "at most so many; default all", &args->limit)};
+  command.options = {Value("--location", "LOCATION", "phones of a location", &args->location)
+                         .Completing(Complete::kLocation),
+                     Value("--state", "STATE", "state", &args->state).OneOf({"virtual", "registered"}),
+                     Value("--e164-prefix", "DIGITS", "numbers that begin so", &args->e164_prefix),
+                     Value("--mac-prefix", "MAC", "MAC addresses that begin so", &args->mac_prefix),
+                     Value("--network", "CIDR", "addresses in a network", &args->network),
+                     Value("--limit", "N", "at most so many; default all", &args->limit)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::ListDevicesRequest request;
     request.set_location(ResourceName("locations", args->location));
@@ -170,12 +182,18 @@ Command List() {
     request.set_ip_network(args->network);
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListDevices, request, args->limit));
     return session.Show(response, [&] {
-      Table table({{"MAC"}, {"STATE"}, {"LOCATION", false, true}, {"E.164"}, {"IP ADDRESS"}, {"TYPE", false, true},
-                   {"LAST CONTACT"}, {"WBM VALID TO"}});
+      Table table({{"MAC"},
+                   {"STATE"},
+                   {"LOCATION", false, true},
+                   {"E.164"},
+                   {"IP ADDRESS"},
+                   {"TYPE", false, true},
+                   {"LAST CONTACT"},
+                   {"WBM VALID TO"}});
       for (const v1::Device& device : response.devices()) {
         const v1::Slot* wbm = FindSlot(device, "wbm");
-        table.Add({device.mac(), StateCell(v1::Device::State_Name(device.state())), device.location_display_name(),
-                   device.e164(), device.ip_address(), device.device_type(),
+        table.Add({device.mac(), StateCell(v1::Device::State_Name(device.state())),
+                   device.location_display_name(), device.e164(), device.ip_address(), device.device_type(),
                    TimeText(device.last_contact_time(), session.zone()),
                    wbm == nullptr ? "" : TimeText(wbm->active().not_after(), session.zone())});
       }
@@ -192,7 +210,9 @@ Command Get() {
   command.aliases = {"show"};
   command.summary = "Show one phone: certificates (imported, active), contacts, what it says of itself";
   command.examples = {"phonepki device get 00:1A:E8:00:00:01", "phonepki device get 001ae8000001 -o json"};
-  command.options = {Positional("MAC", "MAC address, with or without separators", mac.get()).Required().Completing(Complete::kDevice)};
+  command.options = {Positional("MAC", "MAC address, with or without separators", mac.get())
+                         .Required()
+                         .Completing(Complete::kDevice)};
   command.run = [mac](Session& session) -> absl::StatusOr<ExitCode> {
     v1::GetDeviceRequest request;
     ASSIGN_OR_RETURN(*request.mutable_name(), DeviceName(*mac));
@@ -212,7 +232,8 @@ Command Delete() {
   command.name = "delete";
   command.aliases = {"rm"};
   command.summary = "Delete a phone";
-  command.examples = {"phonepki device delete 00:1A:E8:00:00:01", "phonepki device delete 00:1A:E8:00:00:01 --force"};
+  command.examples = {"phonepki device delete 00:1A:E8:00:00:01",
+                      "phonepki device delete 00:1A:E8:00:00:01 --force"};
   command.options = {Positional("MAC", "MAC address", &args->mac).Required().Completing(Complete::kDevice),
                      Flag("--force", "cancel its unfinished jobs", &args->force)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
@@ -220,7 +241,9 @@ Command Delete() {
     ASSIGN_OR_RETURN(*request.mutable_name(), DeviceName(args->mac));
     request.set_force(args->force);
     ASSIGN_OR_RETURN(auto response, session.Call(&Stub::DeleteDevice, request));
-    return session.Show(response, [&] { session.environment().out << "device " << ShortName(request.name()) << " deleted\n"; });
+    return session.Show(response, [&] {
+      session.environment().out << "device " << ShortName(request.name()) << " deleted\n";
+    });
   };
   return command;
 }

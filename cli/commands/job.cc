@@ -20,7 +20,9 @@ constexpr Noun kNoun = {"job", "jobs", Complete::kNothing, "job: number or jobs/
 std::string StateWord(v1::JobState state) {
   return state == v1::JOB_STATE_UNSPECIFIED ? "" : Word(v1::JobState_Name(state));
 }
-Cell StateOf(v1::JobState state) { return {StateWord(state), StateColor(StateWord(state))}; }
+Cell StateOf(v1::JobState state) {
+  return {StateWord(state), StateColor(StateWord(state))};
+}
 
 void ShowJob(Session& session, const v1::Job& job) {
   Sheet sheet;
@@ -44,8 +46,8 @@ void ShowJob(Session& session, const v1::Job& job) {
   Table table({{"TIME"}, {"FROM"}, {"TO"}, {"ATTEMPT", true}, {"REASON"}, {"TEXT", false, true}});
   for (const v1::JobEvent& event : job.history()) {
     table.Add({absl::FormatTime("%Y-%m-%d %H:%M:%S", FromProto(event.time()), session.zone()),
-               StateOf(event.from_state()), StateOf(event.to_state()), absl::StrCat(event.attempt()), event.reason(),
-               event.reason_text()});
+               StateOf(event.from_state()), StateOf(event.to_state()), absl::StrCat(event.attempt()),
+               event.reason(), event.reason_text()});
   }
   session.Print(table);
 }
@@ -62,7 +64,8 @@ Command JobVerb(const std::string& verb, const std::string& summary, const std::
 
 std::vector<std::string> StateWords() {
   std::vector<std::string> words;
-  for (int state = v1::SCHEDULED; state <= v1::JobState_MAX; ++state) words.push_back(StateWord(static_cast<v1::JobState>(state)));
+  for (int state = v1::SCHEDULED; state <= v1::JobState_MAX; ++state)
+    words.push_back(StateWord(static_cast<v1::JobState>(state)));
   return words;
 }
 
@@ -97,7 +100,14 @@ Command List() {
     }
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListJobs, request, args->limit));
     return session.Show(response, [&] {
-      Table table({{"ID"}, {"DEVICE"}, {"STATE"}, {"REASON"}, {"ATT", true}, {"CREATED"}, {"NEXT RUN"}, {"FINISHED"},
+      Table table({{"ID"},
+                   {"DEVICE"},
+                   {"STATE"},
+                   {"REASON"},
+                   {"ATT", true},
+                   {"CREATED"},
+                   {"NEXT RUN"},
+                   {"FINISHED"},
                    {"TEXT", false, true}});
       for (const v1::Job& job : response.jobs()) {
         table.Add({ShortName(job.name()), ShortName(job.device()), StateOf(job.state()), job.reason(),
@@ -117,12 +127,15 @@ Command RetryFailed() {
   command.name = "retry-failed";
   command.summary = "Retry all failed and timed-out jobs of a deployment";
   command.examples = {"phonepki job retry-failed 12"};
-  command.options = {Positional("DEPLOYMENT", "deployment: number or deployments/{id}", id.get()).Required().Completing(Complete::kDeployment)};
+  command.options = {Positional("DEPLOYMENT", "deployment: number or deployments/{id}", id.get())
+                         .Required()
+                         .Completing(Complete::kDeployment)};
   command.run = [id](Session& session) -> absl::StatusOr<ExitCode> {
     v1::RetryFailedJobsRequest request;
     request.set_deployment(ResourceName("deployments", *id));
     ASSIGN_OR_RETURN(auto response, session.Call(&Stub::RetryFailedJobs, request));
-    return session.Show(response, [&] { session.environment().out << response.retried() << " jobs are tried again\n"; });
+    return session.Show(
+        response, [&] { session.environment().out << response.retried() << " jobs are tried again\n"; });
   };
   return command;
 }
@@ -137,11 +150,13 @@ Command Watch() {
   command.name = "watch";
   command.summary = "Follow state changes as they happen, none missed, until interrupted";
   command.description =
-      "With -o json every change is a line with a cursor; --cursor with the last one continues without a gap.";
+      "With -o json every change is a line with a cursor; --cursor with the last one continues without a "
+      "gap.";
   command.examples = {"phonepki job watch", "phonepki job watch --deployment 12",
                       "phonepki job watch -o json | jq -r '[.device, .event.to_state] | @tsv'"};
   command.options = {
-      Value("--deployment", "ID", "only of one deployment", &args->deployment).Completing(Complete::kDeployment),
+      Value("--deployment", "ID", "only of one deployment", &args->deployment)
+          .Completing(Complete::kDeployment),
       Value("--cursor", "CURSOR", "continue after this change; default from now on", &args->cursor),
       Value("--count", "N", "end after so many changes; default never", &args->count)};
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
@@ -162,11 +177,13 @@ Command Watch() {
         if (session.format() == Format::kTable) {
           const v1::JobEvent& event = change.event();
           const std::string to = StateWord(event.to_state());
-          session.environment().out << absl::FormatTime("%H:%M:%S", FromProto(event.time()), session.zone()) << "  "
-                                    << Printable(ShortName(change.device())) << "  job "
-                                    << Printable(ShortName(change.job())) << "  " << Fit(StateWord(event.from_state()), 9)
-                                    << " -> " << Paint(Fit(to, 10), StateColor(to), color) << "  "
-                                    << Printable(absl::StrCat(event.reason(), event.reason_text().empty() ? "" : ": ",
+          session.environment().out << absl::FormatTime("%H:%M:%S", FromProto(event.time()), session.zone())
+                                    << "  " << Printable(ShortName(change.device())) << "  job "
+                                    << Printable(ShortName(change.job())) << "  "
+                                    << Fit(StateWord(event.from_state()), 9) << " -> "
+                                    << Paint(Fit(to, 10), StateColor(to), color) << "  "
+                                    << Printable(absl::StrCat(event.reason(),
+                                                              event.reason_text().empty() ? "" : ": ",
                                                               event.reason_text()))
                                     << std::endl;
         } else if (session.format() == Format::kName) {
@@ -196,14 +213,15 @@ Command JobCommand() {
   command.examples = {"phonepki job list --deployment 12 --state failed", "phonepki job get 4711"};
   command.commands = {
       List(),
-      JobVerb<v1::GetJobRequest, v1::GetJobResponse>("get", "Show one job with its history", "phonepki job get 4711",
-                                                     &Stub::GetJob),
+      JobVerb<v1::GetJobRequest, v1::GetJobResponse>("get", "Show one job with its history",
+                                                     "phonepki job get 4711", &Stub::GetJob),
       JobVerb<v1::CancelJobRequest, v1::CancelJobResponse>("cancel", "Cancel a job that is not final",
                                                            "phonepki job cancel 4711", &Stub::CancelJob),
       JobVerb<v1::RetryJobRequest, v1::RetryJobResponse>(
-          "retry", "Put a failed, timed-out or cancelled job back, with a new deadline", "phonepki job retry 4711",
-          &Stub::RetryJob),
-      RetryFailed(), Watch()};
+          "retry", "Put a failed, timed-out or cancelled job back, with a new deadline",
+          "phonepki job retry 4711", &Stub::RetryJob),
+      RetryFailed(),
+      Watch()};
   return command;
 }
 

@@ -32,7 +32,8 @@ void ShowLocation(Session& session, const v1::Location& location) {
   sheet.Add("Default", location.is_default() ? "yes, takes whatever no rule takes" : "");
   for (const v1::LocationRule& rule : location.rules()) sheet.Add("Rule", RuleText(rule));
   sheet.Add("Devices", absl::StrCat(location.device_count()));
-  sheet.Add("Sessions at once", location.max_sessions() == 0 ? "no limit of its own" : absl::StrCat(location.max_sessions()));
+  sheet.Add("Sessions at once",
+            location.max_sessions() == 0 ? "no limit of its own" : absl::StrCat(location.max_sessions()));
   session.Print(sheet);
 }
 
@@ -41,12 +42,15 @@ struct RuleArguments {
 
   void AddTo(std::vector<Option>& options) {
     options.push_back(Value("--cidr", "NETWORK", "phones with an address in it, such as 10.1.0.0/16", &cidr));
-    options.push_back(Value("--e164-prefix", "DIGITS", "phones whose number begins so, such as 4989123", &e164_prefix));
+    options.push_back(
+        Value("--e164-prefix", "DIGITS", "phones whose number begins so, such as 4989123", &e164_prefix));
     options.push_back(Value("--device-type", "TYPE", "phones of a type; may end with *", &device_type));
     options.push_back(Value("--device", "MAC", "one phone", &device).Completing(Complete::kDevice));
   }
 
-  bool any() const { return !cidr.empty() || !e164_prefix.empty() || !device_type.empty() || !device.empty(); }
+  bool any() const {
+    return !cidr.empty() || !e164_prefix.empty() || !device_type.empty() || !device.empty();
+  }
 
   absl::Status Fill(google::protobuf::RepeatedPtrField<v1::LocationRule>* rules) const {
     const auto add = [&](v1::LocationRule::Kind kind, const std::string& value) {
@@ -68,7 +72,8 @@ struct RuleArguments {
 };
 
 constexpr char kRuleHelp[] =
-    "A location takes a phone when any of its rules does. Among several the highest priority wins, then the more "
+    "A location takes a phone when any of its rules does. Among several the highest priority wins, then the "
+    "more "
     "specific rule, then the older location; a phone is in exactly one.";
 
 Command Create() {
@@ -82,13 +87,15 @@ Command Create() {
   command.name = "create";
   command.summary = "New location with the rules that put phones into it";
   command.description = kRuleHelp;
-  command.examples = {"phonepki location create Bremen --cidr 10.1.0.0/16 --cidr 10.2.0.0/16",
-                      "phonepki location create Lobby --device 00:1A:E8:00:00:01 --priority 200",
-                      "phonepki location create Sales --e164-prefix 4989123 --device-type 'OpenScape Desk Phone CP*'"};
-  command.options = {Positional("NAME", "name of the location", &args->name).Required(),
-                     Value("--description", "TEXT", "description", &args->description),
-                     Value("--priority", "N", "0 to 1000; default 100", &args->priority),
-                     Value("--max-sessions", "N", "phones worked on at once; default no limit", &args->max_sessions)};
+  command.examples = {
+      "phonepki location create Bremen --cidr 10.1.0.0/16 --cidr 10.2.0.0/16",
+      "phonepki location create Lobby --device 00:1A:E8:00:00:01 --priority 200",
+      "phonepki location create Sales --e164-prefix 4989123 --device-type 'OpenScape Desk Phone CP*'"};
+  command.options = {
+      Positional("NAME", "name of the location", &args->name).Required(),
+      Value("--description", "TEXT", "description", &args->description),
+      Value("--priority", "N", "0 to 1000; default 100", &args->priority),
+      Value("--max-sessions", "N", "phones worked on at once; default no limit", &args->max_sessions)};
   args->RuleArguments::AddTo(command.options);
   args->CreateOptions::AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
@@ -122,10 +129,11 @@ Command Try() {
   command.description = kRuleHelp;
   command.examples = {"phonepki location try --cidr 10.1.0.0/16",
                       "phonepki location try Bremen --cidr 10.1.0.0/16 --priority 150"};
-  command.options = {Positional("NAME", "a location whose rules are to change; none: a new one", &args->name)
-                         .Completing(Complete::kLocation),
-                     Value("--priority", "N", "priority; default that of the location, or 100", &args->priority),
-                     Value("--max-moves", "N", "how many moves to list, at most 1000", &args->max_moves)};
+  command.options = {
+      Positional("NAME", "a location whose rules are to change; none: a new one", &args->name)
+          .Completing(Complete::kLocation),
+      Value("--priority", "N", "priority; default that of the location, or 100", &args->priority),
+      Value("--max-moves", "N", "how many moves to list, at most 1000", &args->max_moves)};
   args->AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::TryLocationRulesRequest request;
@@ -148,7 +156,8 @@ Command Try() {
         }
         session.Print(table);
       }
-      session.Note(absl::StrCat(response.total_moves(), " of ", response.devices_checked(), " devices would move"));
+      session.Note(
+          absl::StrCat(response.total_moves(), " of ", response.devices_checked(), " devices would move"));
     });
   };
   return command;
@@ -168,12 +177,14 @@ Command Update() {
   command.description = kRuleHelp;
   command.examples = {"phonepki location update Bremen --cidr 10.1.0.0/16 --cidr 10.3.0.0/16",
                       "phonepki location update Bremen --max-sessions 20"};
-  command.options = {NameArgument(&args->name), Value("--name", "NAME", "new name", &args->new_name),
-                     Value("--description", "TEXT", "new description", &args->description),
-                     Value("--priority", "N", "0 to 1000", &args->priority),
-                     Value("--max-sessions", "N", "phones worked on at once; 0 no limit", &args->max_sessions),
-                     Flag("--no-rules", "remove all rules", &args->no_rules),
-                     Flag("--dry-run,--validate-only", "check everything, change nothing", &args->dry_run)};
+  command.options = {
+      NameArgument(&args->name),
+      Value("--name", "NAME", "new name", &args->new_name),
+      Value("--description", "TEXT", "new description", &args->description),
+      Value("--priority", "N", "0 to 1000", &args->priority),
+      Value("--max-sessions", "N", "phones worked on at once; 0 no limit", &args->max_sessions),
+      Flag("--no-rules", "remove all rules", &args->no_rules),
+      Flag("--dry-run,--validate-only", "check everything, change nothing", &args->dry_run)};
   args->AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::UpdateLocationRequest request;
@@ -190,7 +201,8 @@ Command Update() {
     ASSIGN_OR_RETURN(auto response, session.Call(&Stub::UpdateLocation, request));
     return session.Show(response, [&] {
       ShowLocation(session, response.location());
-      session.Note(absl::StrCat(response.moved_devices(), " devices ", args->dry_run ? "would be " : "", "moved"));
+      session.Note(
+          absl::StrCat(response.moved_devices(), " devices ", args->dry_run ? "would be " : "", "moved"));
     });
   };
   return command;
@@ -205,10 +217,16 @@ Command List() {
   command.run = [](Session& session) -> absl::StatusOr<ExitCode> {
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListLocations, v1::ListLocationsRequest()));
     return session.Show(response, [&] {
-      Table table({{"ID"}, {"LOCATION"}, {"DEVICES", true}, {"PRIORITY", true}, {"RULES", false, true}, {"DESCRIPTION", false, true}});
+      Table table({{"ID"},
+                   {"LOCATION"},
+                   {"DEVICES", true},
+                   {"PRIORITY", true},
+                   {"RULES", false, true},
+                   {"DESCRIPTION", false, true}});
       for (const v1::Location& location : response.locations()) {
         std::string rules = location.is_default() ? "(default)" : "";
-        for (const v1::LocationRule& rule : location.rules()) absl::StrAppend(&rules, rules.empty() ? "" : ", ", RuleText(rule));
+        for (const v1::LocationRule& rule : location.rules())
+          absl::StrAppend(&rules, rules.empty() ? "" : ", ", RuleText(rule));
         table.Add({ShortName(location.name()), location.display_name(), absl::StrCat(location.device_count()),
                    absl::StrCat(location.priority()), rules, location.description()});
       }
@@ -221,12 +239,15 @@ Command List() {
 Command Get() {
   return NamedCommand<Stub, v1::GetLocationRequest, v1::GetLocationResponse>(
       kNoun, "get", "Show one location", {"phonepki location get Bremen"}, &Stub::GetLocation,
-      [](Session& session, const auto& response, const std::string&) { ShowLocation(session, response.location()); });
+      [](Session& session, const auto& response, const std::string&) {
+        ShowLocation(session, response.location());
+      });
 }
 
 Command Delete() {
   return NamedCommand<Stub, v1::DeleteLocationRequest, v1::DeleteLocationResponse>(
-      kNoun, "delete", "Delete a location that no deployment names; its phones go where the other rules put them",
+      kNoun, "delete",
+      "Delete a location that no deployment names; its phones go where the other rules put them",
       {"phonepki location delete Bremen"}, &Stub::DeleteLocation,
       [](Session& session, const auto& response, const std::string& typed) {
         Say(session, kNoun, typed, absl::StrCat("deleted, ", response.moved_devices(), " devices moved"));

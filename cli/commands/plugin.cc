@@ -12,7 +12,8 @@ namespace {
 namespace v1 = pki::v1;
 using Stub = v1::PluginService::Stub;
 
-constexpr Noun kNoun = {"plug-in", "plugins", Complete::kPlugin, "plug-in configuration: name, id or plugins/{id}"};
+constexpr Noun kNoun = {"plug-in", "plugins", Complete::kPlugin,
+                        "plug-in configuration: name, id or plugins/{id}"};
 
 Option NameArgument(std::string* name) {
   return Positional("NAME", kNoun.argument, name).Required().Completing(kNoun.complete);
@@ -32,7 +33,8 @@ void ShowPlugin(Session& session, const v1::Plugin& plugin) {
     for (const common::v1::Property& property : plugin.properties()) {
       bool unknown = false;
       for (const std::string& name : plugin.unknown_properties()) unknown |= name == property.name();
-      table.Add({property.name(), property.value(), Cell(unknown ? "unknown, no effect" : "", Color::kYellow)});
+      table.Add(
+          {property.name(), property.value(), Cell(unknown ? "unknown, no effect" : "", Color::kYellow)});
     }
     session.Print(table);
   }
@@ -53,16 +55,20 @@ struct PropertyArguments {
   std::string template_, name_source, key_algorithm;
 
   void AddTo(std::vector<Option>& options) {
-    options.push_back(Value("--template", "DN",
-                            "internal.x509name.template: subject of the certificates; '?' in its CN becomes the "
-                            "phone's address or name, as in \"C=US, O=Unify, CN=?\"",
-                            &template_));
-    options.push_back(Value("--validity-days", "N", "internal.default.validity.days: days a certificate lives; 1095",
+    options.push_back(
+        Value("--template", "DN",
+              "internal.x509name.template: subject of the certificates; '?' in its CN becomes the "
+              "phone's address or name, as in \"C=US, O=Unify, CN=?\"",
+              &template_));
+    options.push_back(Value("--validity-days", "N",
+                            "internal.default.validity.days: days a certificate lives; 1095",
                             &validity_days));
-    options.push_back(Value("--name-source", "SOURCE", "internal.x509name.source: what '?' becomes; default ip", &name_source)
+    options.push_back(Value("--name-source", "SOURCE",
+                            "internal.x509name.source: what '?' becomes; default ip", &name_source)
                           .OneOf({"ip", "fqdn", "fqdn-then-ip", "ip-then-fqdn"}));
-    options.push_back(Value("--key-algorithm", "ALGORITHM", "internal.key.algorithm; default rsa2048", &key_algorithm)
-                          .OneOf({"rsa2048", "rsa3072", "rsa4096", "ecdsa-p256", "ecdsa-p384", "rsa1024"}));
+    options.push_back(
+        Value("--key-algorithm", "ALGORITHM", "internal.key.algorithm; default rsa2048", &key_algorithm)
+            .OneOf({"rsa2048", "rsa3072", "rsa4096", "ecdsa-p256", "ecdsa-p384", "rsa1024"}));
     options.push_back(Value("--property", "NAME=VALUE", "any other property", &properties));
   }
 
@@ -92,15 +98,18 @@ Command Create() {
   command.summary = "New plug-in configuration with its properties";
   command.description =
       "The template should repeat the subject of the issuing CA except for the CN.\n"
-      "--synchronize takes over all enabled internal CAs (tab Issuing CAs); --enable is the tick box \"Enable Plug-In\".";
+      "--synchronize takes over all enabled internal CAs (tab Issuing CAs); --enable is the tick box "
+      "\"Enable Plug-In\".";
   command.examples = {
       "phonepki plugin create Phones --template 'C=US, ST=FL, L=Boca Raton, O=Unify, OU=Sales, CN=?' \\",
       "    --validity-days 1095 --name-source ip --synchronize --enable",
-      "phonepki plugin create Draft --description 'to be completed' --property internal.key.algorithm=ecdsa-p256"};
-  command.options = {Positional("NAME", "PKI Connector Plug-In", &args->name).Required(),
-                     Value("--description", "TEXT", "Description", &args->description),
-                     Flag("--synchronize,--synchronise", "take over all enabled internal CAs", &args->synchronize),
-                     Flag("--enable", "Enable Plug-In", &args->enable)};
+      "phonepki plugin create Draft --description 'to be completed' --property "
+      "internal.key.algorithm=ecdsa-p256"};
+  command.options = {
+      Positional("NAME", "PKI Connector Plug-In", &args->name).Required(),
+      Value("--description", "TEXT", "Description", &args->description),
+      Flag("--synchronize,--synchronise", "take over all enabled internal CAs", &args->synchronize),
+      Flag("--enable", "Enable Plug-In", &args->enable)};
   args->PropertyArguments::AddTo(command.options);
   args->CreateOptions::AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
@@ -199,9 +208,11 @@ Command Synchronize() {
       {"phonepki plugin synchronize Phones"}, &Stub::SynchronizePlugin,
       [](Session& session, const auto& response, const std::string&) {
         Say(session, kNoun, response.plugin().display_name(), "synchronised");
-        if (response.added_size() > 0) session.environment().out << "added: " << Printable(Joined(response.added())) << '\n';
+        if (response.added_size() > 0)
+          session.environment().out << "added: " << Printable(Joined(response.added())) << '\n';
         if (response.missing_size() > 0) {
-          session.Note(absl::StrCat("used by a connector, but disabled or deleted: ", Joined(response.missing())));
+          session.Note(
+              absl::StrCat("used by a connector, but disabled or deleted: ", Joined(response.missing())));
         }
       });
   command.aliases = {"synchronise", "sync"};
@@ -210,8 +221,9 @@ Command Synchronize() {
 
 Command Enable() {
   return NamedCommand<Stub, v1::EnablePluginRequest, v1::EnablePluginResponse>(
-      kNoun, "enable", "Enable Plug-In: connectors can issue through it from now on", {"phonepki plugin enable Phones"},
-      &Stub::EnablePlugin, [](Session& session, const auto& response, const std::string&) {
+      kNoun, "enable", "Enable Plug-In: connectors can issue through it from now on",
+      {"phonepki plugin enable Phones"}, &Stub::EnablePlugin,
+      [](Session& session, const auto& response, const std::string&) {
         Say(session, kNoun, response.plugin().display_name(), "enabled");
       });
 }
@@ -236,7 +248,8 @@ Command Disable() {
     return session.Show(response, [&] {
       Say(session, kNoun, response.plugin().display_name(), "disabled");
       if (response.affected_connectors_size() > 0) {
-        session.Note(absl::StrCat("these connectors refuse to issue now: ", Joined(response.affected_connectors())));
+        session.Note(
+            absl::StrCat("these connectors refuse to issue now: ", Joined(response.affected_connectors())));
       }
     });
   };
@@ -252,7 +265,12 @@ Command List() {
   command.run = [](Session& session) -> absl::StatusOr<ExitCode> {
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListPlugins, v1::ListPluginsRequest()));
     return session.Show(response, [&] {
-      Table table({{"ID"}, {"PLUG-IN"}, {"ENABLED"}, {"DAYS", true}, {"TEMPLATE", false, true}, {"ISSUING CAS", false, true}});
+      Table table({{"ID"},
+                   {"PLUG-IN"},
+                   {"ENABLED"},
+                   {"DAYS", true},
+                   {"TEMPLATE", false, true},
+                   {"ISSUING CAS", false, true}});
       for (const v1::Plugin& plugin : response.plugins()) {
         const auto value = [&](const char* name) {
           for (const common::v1::Property& property : plugin.properties()) {
@@ -261,7 +279,8 @@ Command List() {
           return std::string();
         };
         std::string cas;
-        for (const v1::IssuingCa& ca : plugin.issuing_cas()) absl::StrAppend(&cas, cas.empty() ? "" : ", ", ca.display_name());
+        for (const v1::IssuingCa& ca : plugin.issuing_cas())
+          absl::StrAppend(&cas, cas.empty() ? "" : ", ", ca.display_name());
         table.Add({ShortName(plugin.name()), plugin.display_name(), EnabledCell(plugin.enabled()),
                    value("internal.default.validity.days"), value("internal.x509name.template"), cas});
       }
@@ -274,13 +293,15 @@ Command List() {
 Command Get() {
   return NamedCommand<Stub, v1::GetPluginRequest, v1::GetPluginResponse>(
       kNoun, "get", "Show one plug-in configuration", {"phonepki plugin get Phones"}, &Stub::GetPlugin,
-      [](Session& session, const auto& response, const std::string&) { ShowPlugin(session, response.plugin()); });
+      [](Session& session, const auto& response, const std::string&) {
+        ShowPlugin(session, response.plugin());
+      });
 }
 
 Command Delete() {
   return NamedCommand<Stub, v1::DeletePluginRequest, v1::DeletePluginResponse>(
-      kNoun, "delete", "Delete a plug-in configuration that no connector names", {"phonepki plugin delete Phones"},
-      &Stub::DeletePlugin,
+      kNoun, "delete", "Delete a plug-in configuration that no connector names",
+      {"phonepki plugin delete Phones"}, &Stub::DeletePlugin,
       [](Session& session, const auto&, const std::string& typed) { Say(session, kNoun, typed, "deleted"); });
 }
 
@@ -292,8 +313,10 @@ Command PluginCommand() {
   command.aliases = {"plug-in", "plugin-configuration"};
   command.summary = "Plug-in configurations: subject template, validity, issuing CAs";
   command.description = "A plug-in is the template of the certificates. Step two of a new PKI.";
-  command.examples = {"phonepki plugin create Phones --template 'C=US, O=Unify, CN=?' --synchronize --enable"};
-  command.commands = {Create(), Set(), Unset(), Update(), Synchronize(), Enable(), Disable(), List(), Get(), Delete()};
+  command.examples = {
+      "phonepki plugin create Phones --template 'C=US, O=Unify, CN=?' --synchronize --enable"};
+  command.commands = {Create(), Set(),     Unset(), Update(), Synchronize(),
+                      Enable(), Disable(), List(),  Get(),    Delete()};
   return command;
 }
 

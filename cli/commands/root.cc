@@ -27,8 +27,10 @@ std::vector<Candidate> DisplayNames(const Items& items) {
 
 std::vector<Option> GlobalOptionList(GlobalOptions* options) {
   return {
-      Value("-o,--output", "FORMAT", "how results are shown", &options->output).OneOf({"table", "json", "name"}),
-      Value("--server", "HOST:PORT", "the server; default 127.0.0.1:9443 [PHONEPKI_SERVER]", &options->server),
+      Value("-o,--output", "FORMAT", "how results are shown", &options->output)
+          .OneOf({"table", "json", "name"}),
+      Value("--server", "HOST:PORT", "the server; default 127.0.0.1:9443 [PHONEPKI_SERVER]",
+            &options->server),
       Value("--context", "FILE",
             "YAML or JSON with server, ca_file, cert_file, key_file [PHONEPKI_CONTEXT]; default "
             "~/.config/phonepki/context.json, then /var/lib/phonepki/credentials/admin.context.json",
@@ -40,7 +42,8 @@ std::vector<Option> GlobalOptionList(GlobalOptions* options) {
           .Completing(Complete::kFile),
       Value("--key-file", "FILE", "its private key, PEM [PHONEPKI_KEY_FILE]", &options->key_file)
           .Completing(Complete::kFile),
-      Value("--server-name", "NAME", "name in the server's certificate, when not that in --server [PHONEPKI_SERVER_NAME]",
+      Value("--server-name", "NAME",
+            "name in the server's certificate, when not that in --server [PHONEPKI_SERVER_NAME]",
             &options->server_name),
       Value("--timeout", "DURATION", "longest wait for one answer; default 30s", &options->timeout),
       Flag("-w,--wide", "do not cut columns to the width of the terminal", &options->wide),
@@ -52,7 +55,8 @@ Command CompletionCommand() {
   Command command;
   command.name = "completion";
   command.summary = "Print the completion script for a shell";
-  command.description = "It completes commands, options, their values and the names of CAs, locations and the like.";
+  command.description =
+      "It completes commands, options, their values and the names of CAs, locations and the like.";
   command.examples = {"source <(phonepki completion bash)",
                       "phonepki completion bash > /etc/bash_completion.d/phonepki",
                       "phonepki completion zsh > \"${fpath[1]}/_phonepki\"",
@@ -71,17 +75,19 @@ Command RootCommand() {
   root.name = "phonepki";
   root.summary = "Internal PKI and mass provisioning of desk phones, from the command line";
   root.examples = {
-      "phonepki ca create MyNewCA --subject 'C=US, ST=FL, O=Unify, OU=Sales, CN=MyNewCA' --valid-years 10 --enable",
-      "phonepki plugin create Phones --template 'C=US, ST=FL, O=Unify, OU=Sales, CN=?' --synchronize --enable",
+      "phonepki ca create MyNewCA --subject 'C=US, ST=FL, O=Unify, OU=Sales, CN=MyNewCA' --valid-years 10 "
+      "--enable",
+      "phonepki plugin create Phones --template 'C=US, ST=FL, O=Unify, OU=Sales, CN=?' --synchronize "
+      "--enable",
       "phonepki connector create WBM --plugin Phones --issuing-ca MyNewCA --trust-anchor --enable",
       "phonepki connector test WBM",
       "phonepki device import phones.csv",
       "phonepki location create Bremen --cidr 10.1.0.0/16",
       "phonepki deployment create --location Bremen --connector WBM --deploy-date now --activate",
       "phonepki rollout watch"};
-  root.commands = {CaCommand(),         PluginCommand(),  ConnectorCommand(), LocationCommand(),
-                   DeviceCommand(),     DeploymentCommand(), RolloutCommand(), JobCommand(),
-                   CertificateCommand(), StatusCommand(),  CompletionCommand()};
+  root.commands = {CaCommand(),          PluginCommand(),     ConnectorCommand(), LocationCommand(),
+                   DeviceCommand(),      DeploymentCommand(), RolloutCommand(),   JobCommand(),
+                   CertificateCommand(), StatusCommand(),     CompletionCommand()};
   return root;
 }
 
@@ -89,33 +95,45 @@ std::vector<Candidate> ResourceNames(Session& session, Complete kind) {
   std::vector<Candidate> names;
   switch (kind) {
     case Complete::kCa:
-      if (auto r = session.List(&ca::v1::InternalCaService::Stub::ListInternalCas, ca::v1::ListInternalCasRequest(), kMostNames); r.ok()) {
+      if (auto r = session.List(&ca::v1::InternalCaService::Stub::ListInternalCas,
+                                ca::v1::ListInternalCasRequest(), kMostNames);
+          r.ok()) {
         names = DisplayNames(r->internal_cas());
       }
       break;
     case Complete::kPlugin:
-      if (auto r = session.List(&pki::v1::PluginService::Stub::ListPlugins, pki::v1::ListPluginsRequest(), kMostNames); r.ok()) {
+      if (auto r = session.List(&pki::v1::PluginService::Stub::ListPlugins, pki::v1::ListPluginsRequest(),
+                                kMostNames);
+          r.ok()) {
         names = DisplayNames(r->plugins());
       }
       break;
     case Complete::kConnector:
-      if (auto r = session.List(&pki::v1::ConnectorService::Stub::ListConnectors, pki::v1::ListConnectorsRequest(), kMostNames); r.ok()) {
+      if (auto r = session.List(&pki::v1::ConnectorService::Stub::ListConnectors,
+                                pki::v1::ListConnectorsRequest(), kMostNames);
+          r.ok()) {
         names = DisplayNames(r->connectors());
       }
       break;
     case Complete::kLocation:
-      if (auto r = session.List(&device::v1::LocationService::Stub::ListLocations, device::v1::ListLocationsRequest(), kMostNames); r.ok()) {
+      if (auto r = session.List(&device::v1::LocationService::Stub::ListLocations,
+                                device::v1::ListLocationsRequest(), kMostNames);
+          r.ok()) {
         names = DisplayNames(r->locations());
       }
       break;
     case Complete::kDevice:
-      if (auto r = session.List(&device::v1::DeviceService::Stub::ListDevices, device::v1::ListDevicesRequest(), kMostNames); r.ok()) {
-        for (const device::v1::Device& device : r->devices()) names.push_back({device.mac(), device.device_type()});
+      if (auto r = session.List(&device::v1::DeviceService::Stub::ListDevices,
+                                device::v1::ListDevicesRequest(), kMostNames);
+          r.ok()) {
+        for (const device::v1::Device& device : r->devices())
+          names.push_back({device.mac(), device.device_type()});
       }
       break;
     case Complete::kDeployment:
       if (auto r = session.List(&deployment::v1::DeploymentService::Stub::ListDeployments,
-                                deployment::v1::ListDeploymentsRequest(), kMostNames); r.ok()) {
+                                deployment::v1::ListDeploymentsRequest(), kMostNames);
+          r.ok()) {
         for (const deployment::v1::Deployment& deployment : r->deployments()) {
           names.push_back({ShortName(deployment.name()),
                            absl::StrCat(deployment.location_display_name(), ", ",

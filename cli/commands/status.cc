@@ -17,12 +17,13 @@
 namespace phonepki::cli {
 namespace {
 
-// grpc.health.v1.Health, of which the packages hold no header. An empty request asks for the server as a whole, and the
-// answer's one field has the number and wire type of Int64Value's.
+// grpc.health.v1.Health, of which the packages hold no header. An empty request asks for the server as a
+// whole, and the answer's one field has the number and wire type of Int64Value's.
 class HealthStub {
  public:
   explicit HealthStub(const std::shared_ptr<grpc::ChannelInterface>& channel)
-      : channel_(channel), check_("/grpc.health.v1.Health/Check", grpc::internal::RpcMethod::NORMAL_RPC, channel) {}
+      : channel_(channel),
+        check_("/grpc.health.v1.Health/Check", grpc::internal::RpcMethod::NORMAL_RPC, channel) {}
 
   grpc::Status Check(grpc::ClientContext* context, const google::protobuf::Empty& request,
                      google::protobuf::Int64Value* response) {
@@ -44,7 +45,8 @@ struct Figures {
 };
 
 absl::StatusOr<std::string> Health(Session& session) {
-  absl::StatusOr<google::protobuf::Int64Value> answer = session.Call(&HealthStub::Check, google::protobuf::Empty());
+  absl::StatusOr<google::protobuf::Int64Value> answer =
+      session.Call(&HealthStub::Check, google::protobuf::Empty());
   if (absl::IsUnimplemented(answer.status()) || absl::IsNotFound(answer.status())) return "reachable";
   if (!answer.ok()) return answer.status();
   return answer->value() == 1 ? "serving" : answer->value() == 2 ? "not-serving" : "unknown";
@@ -60,7 +62,8 @@ absl::StatusOr<Figures> Collect(Session& session) {
   ASSIGN_OR_RETURN(auto locations, session.List(&device::v1::LocationService::Stub::ListLocations,
                                                 device::v1::ListLocationsRequest()));
   figures.locations = locations.locations_size();
-  for (const device::v1::Location& location : locations.locations()) figures.devices += location.device_count();
+  for (const device::v1::Location& location : locations.locations())
+    figures.devices += location.device_count();
   ASSIGN_OR_RETURN(auto deployments, session.List(&deployment::v1::DeploymentService::Stub::ListDeployments,
                                                   deployment::v1::ListDeploymentsRequest()));
   for (const deployment::v1::Deployment& deployment : deployments.deployments()) {
@@ -77,11 +80,12 @@ void PrintJson(Session& session, const Figures& figures) {
   }
   google::protobuf::StringValue server;
   server.set_value(session.server());
-  session.environment().out << "{\n \"server\": " << ToJson(server, false) << ",\n \"health\": \"" << figures.health
-                            << "\",\n \"internal_cas\": " << figures.cas << ",\n \"enabled_internal_cas\": "
-                            << figures.enabled_cas << ",\n \"locations\": " << figures.locations
-                            << ",\n \"devices\": " << figures.devices << ",\n \"deployments\": {" << deployments
-                            << "},\n \"jobs\": " << ToJson(figures.jobs, false) << "\n}\n";
+  session.environment().out << "{\n \"server\": " << ToJson(server, false) << ",\n \"health\": \""
+                            << figures.health << "\",\n \"internal_cas\": " << figures.cas
+                            << ",\n \"enabled_internal_cas\": " << figures.enabled_cas
+                            << ",\n \"locations\": " << figures.locations
+                            << ",\n \"devices\": " << figures.devices << ",\n \"deployments\": {"
+                            << deployments << "},\n \"jobs\": " << ToJson(figures.jobs, false) << "\n}\n";
 }
 
 void PrintSheet(Session& session, const Figures& figures) {
@@ -96,12 +100,13 @@ void PrintSheet(Session& session, const Figures& figures) {
   }
   sheet.Add("Deployments", deployments.empty() ? "none" : deployments);
   const deployment::v1::Progress& jobs = figures.jobs;
-  sheet.Add("Jobs", absl::StrCat(jobs.total(), " (finished ", DoneCount(jobs), ", of these succeeded ", jobs.succeeded(),
-                                 ", failed ", FailedCount(jobs), ")"));
+  sheet.Add("Jobs", absl::StrCat(jobs.total(), " (finished ", DoneCount(jobs), ", of these succeeded ",
+                                 jobs.succeeded(), ", failed ", FailedCount(jobs), ")"));
   if (jobs.total() > DoneCount(jobs)) {
-    sheet.Add("Under way", absl::StrCat("scheduled ", jobs.scheduled(), ", waiting ", jobs.waiting(), ", running ",
-                                        jobs.running(), ", busy ", jobs.deferred_busy(), ", offline ",
-                                        jobs.deferred_offline(), ", verifying ", jobs.verifying()));
+    sheet.Add("Under way",
+              absl::StrCat("scheduled ", jobs.scheduled(), ", waiting ", jobs.waiting(), ", running ",
+                           jobs.running(), ", busy ", jobs.deferred_busy(), ", offline ",
+                           jobs.deferred_offline(), ", verifying ", jobs.verifying()));
   }
   session.Print(sheet);
 }
@@ -113,7 +118,8 @@ Command StatusCommand() {
   command.name = "status";
   command.summary = "Is the server there, and how much is going on";
   command.description = "Exit code 6 when the server cannot be reached or does not serve.";
-  command.examples = {"phonepki status", "phonepki status -o json", "until phonepki status; do sleep 1; done"};
+  command.examples = {"phonepki status", "phonepki status -o json",
+                      "until phonepki status; do sleep 1; done"};
   command.run = [](Session& session) -> absl::StatusOr<ExitCode> {
     ASSIGN_OR_RETURN(Figures figures, Collect(session));
     if (session.format() == Format::kJson) {

@@ -60,10 +60,11 @@ std::string Utc(const google::protobuf::Timestamp& time) {
 TEST_F(CommandsTest, InternalCaInOneCommand) {
   ca::v1::CreateInternalCaResponse response;
   *response.mutable_internal_ca() = MyCa();
-  auto request = server_->Expect<ca::v1::CreateInternalCaRequest>("ca.v1.InternalCaService/CreateInternalCa", response);
+  auto request =
+      server_->Expect<ca::v1::CreateInternalCaRequest>("ca.v1.InternalCaService/CreateInternalCa", response);
   const Outcome run = Do({"ca", "create", "MyNewCA", "--description", "for phones", "--subject",
-                          "C=US, ST=FL, L=Boca Raton, O=Unify, OU=Sales, CN=MyNewCA", "--key-algorithm", "RSA2048",
-                          "--valid-from", "2026-12-01", "--valid-years", "10", "--enable"});
+                          "C=US, ST=FL, L=Boca Raton, O=Unify, OU=Sales, CN=MyNewCA", "--key-algorithm",
+                          "RSA2048", "--valid-from", "2026-12-01", "--valid-years", "10", "--enable"});
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(request->display_name(), "MyNewCA");
   EXPECT_EQ(request->description(), "for phones");
@@ -90,7 +91,8 @@ TEST_F(CommandsTest, NewInternalCaWithoutSubjectHasNoCreation) {
 TEST_F(CommandsTest, CaGenerateImportDisableExportUpdateDelete) {
   auto generate = server_->Expect<ca::v1::GenerateInternalCaRequest, ca::v1::GenerateInternalCaResponse>(
       "ca.v1.InternalCaService/GenerateInternalCa");
-  EXPECT_EQ(Do({"ca", "generate", "7", "--subject", "CN=x", "--valid-days", "30", "--parent", "Root"}).code, 0);
+  EXPECT_EQ(Do({"ca", "generate", "7", "--subject", "CN=x", "--valid-days", "30", "--parent", "Root"}).code,
+            0);
   EXPECT_EQ(generate->name(), "internalCas/7");
   EXPECT_EQ(generate->creation().parent(), "internalCas/Root");
 
@@ -98,7 +100,10 @@ TEST_F(CommandsTest, CaGenerateImportDisableExportUpdateDelete) {
   std::ofstream(file, std::ios::binary) << std::string("\x30\x82\0p12", 6);
   auto import = server_->Expect<ca::v1::ImportInternalCaRequest, ca::v1::ImportInternalCaResponse>(
       "ca.v1.InternalCaService/ImportInternalCa");
-  EXPECT_EQ(Do({"ca", "import", file, "--name", "Corporate", "--passphrase-file", "-", "--enable"}, {.input = "s3 cret\r\nx"}).code, 0);
+  EXPECT_EQ(Do({"ca", "import", file, "--name", "Corporate", "--passphrase-file", "-", "--enable"},
+               {.input = "s3 cret\r\nx"})
+                .code,
+            0);
   EXPECT_EQ(import->display_name(), "Corporate");
   EXPECT_EQ(import->passphrase(), "s3 cret");
   EXPECT_EQ(import->pkcs12(), std::string("\x30\x82\0p12", 6));
@@ -106,7 +111,8 @@ TEST_F(CommandsTest, CaGenerateImportDisableExportUpdateDelete) {
 
   ca::v1::DisableInternalCaResponse disabled;
   disabled.add_affected_connectors("connectors/3");
-  auto disable = server_->Expect<ca::v1::DisableInternalCaRequest>("ca.v1.InternalCaService/DisableInternalCa", disabled);
+  auto disable = server_->Expect<ca::v1::DisableInternalCaRequest>(
+      "ca.v1.InternalCaService/DisableInternalCa", disabled);
   const Outcome run = Do({"internal-ca", "disable", "My CA", "--force"});
   EXPECT_EQ(run.code, 0);
   EXPECT_EQ(disable->name(), "internalCas/My CA");
@@ -115,7 +121,8 @@ TEST_F(CommandsTest, CaGenerateImportDisableExportUpdateDelete) {
 
   ca::v1::ExportInternalCaResponse exported;
   exported.set_content("-----BEGIN CERTIFICATE-----\n");
-  auto export_ = server_->Expect<ca::v1::ExportInternalCaRequest>("ca.v1.InternalCaService/ExportInternalCa", exported);
+  auto export_ =
+      server_->Expect<ca::v1::ExportInternalCaRequest>("ca.v1.InternalCaService/ExportInternalCa", exported);
   EXPECT_EQ(Do({"ca", "export", "MyNewCA", "--chain"}).out, "-----BEGIN CERTIFICATE-----\n");
   EXPECT_TRUE(export_->include_chain());
   EXPECT_EQ(export_->format(), ca::v1::ExportInternalCaRequest::PEM);
@@ -138,10 +145,11 @@ TEST_F(CommandsTest, CaGenerateImportDisableExportUpdateDelete) {
 }
 
 TEST_F(CommandsTest, PlugInConfigurationInOneCommand) {
-  auto request = server_->Expect<pki::v1::CreatePluginRequest, pki::v1::CreatePluginResponse>("pki.v1.PluginService/CreatePlugin");
-  const Outcome run = Do({"plugin", "create", "Phones", "--template", "C=US, ST=FL, CN=?", "--validity-days", "1095",
-                          "--name-source", "ip", "--property", "internal.key.allow-legacy=false", "--property", "x=a=b",
-                          "--synchronise", "--enable"});
+  auto request = server_->Expect<pki::v1::CreatePluginRequest, pki::v1::CreatePluginResponse>(
+      "pki.v1.PluginService/CreatePlugin");
+  const Outcome run = Do({"plugin", "create", "Phones", "--template", "C=US, ST=FL, CN=?", "--validity-days",
+                          "1095", "--name-source", "ip", "--property", "internal.key.allow-legacy=false",
+                          "--property", "x=a=b", "--synchronise", "--enable"});
   EXPECT_EQ(run.code, 0) << run.err;
   ASSERT_EQ(request->properties_size(), 5);
   EXPECT_EQ(request->properties(0).name(), "internal.x509name.template");
@@ -176,7 +184,10 @@ TEST_F(CommandsTest, PluginSetUnsetSynchronise) {
 TEST_F(CommandsTest, ConnectorConfigurationInOneCommandAndByTheStep) {
   auto create = server_->Expect<pki::v1::CreateConnectorRequest, pki::v1::CreateConnectorResponse>(
       "pki.v1.ConnectorService/CreateConnector");
-  EXPECT_EQ(Do({"connector", "create", "WBM", "--plugin", "Phones", "--issuing-ca", "MyNewCA", "--trust-anchor", "--enable"}).code, 0);
+  EXPECT_EQ(Do({"connector", "create", "WBM", "--plugin", "Phones", "--issuing-ca", "MyNewCA",
+                "--trust-anchor", "--enable"})
+                .code,
+            0);
   EXPECT_EQ(create->plugin(), "plugins/Phones");
   EXPECT_EQ(create->issuing_ca(), "internalCas/MyNewCA");
   EXPECT_TRUE(create->import_trust_anchor());
@@ -211,31 +222,39 @@ TEST_F(CommandsTest, ConnectorTestFailureIsExitCodeSeven) {
 }
 
 TEST_F(CommandsTest, AutomaticDeploymentInOneCommand) {
-  auto request = server_->Expect<deployment::v1::CreateDeploymentRequest, deployment::v1::CreateDeploymentResponse>(
-      "deployment.v1.DeploymentService/CreateDeployment");
+  auto request =
+      server_->Expect<deployment::v1::CreateDeploymentRequest, deployment::v1::CreateDeploymentResponse>(
+          "deployment.v1.DeploymentService/CreateDeployment");
   absl::TimeZone berlin;
   ASSERT_TRUE(absl::LoadTimeZone("Europe/Berlin", &berlin));
-  EXPECT_EQ(Do({"deployment", "create", "--location", "Bremen", "--type", "WBM Server Certificate (IP Phone)",
-                "--connector", "WBM", "--deploy-date", "2026-12-01 02:00", "--job-deadline", "8h", "--activate"},
-               {.zone = berlin})
-                .code,
-            0);
+  EXPECT_EQ(
+      Do({"deployment", "create", "--location", "Bremen", "--type", "WBM Server Certificate (IP Phone)",
+          "--connector", "WBM", "--deploy-date", "2026-12-01 02:00", "--job-deadline", "8h", "--activate"},
+         {.zone = berlin})
+          .code,
+      0);
   EXPECT_EQ(request->location(), "locations/Bremen");
   EXPECT_EQ(request->certificate_type(), "wbm");
   EXPECT_EQ(request->connector(), "connectors/WBM");
   EXPECT_EQ(Utc(request->deploy_date()), "2026-12-01T01:00:00Z");
   EXPECT_EQ(request->job_deadline_seconds(), 8 * 3600);
   EXPECT_TRUE(request->activate());
-  EXPECT_EQ(Do({"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--deploy-date", "now"}).code, 0);
+  EXPECT_EQ(
+      Do({"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--deploy-date", "now"}).code,
+      0);
   EXPECT_FALSE(request->has_deploy_date());
-  EXPECT_EQ(Do({"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--deploy-date", "soon"}).code, 2);
+  EXPECT_EQ(
+      Do({"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--deploy-date", "soon"})
+          .code,
+      2);
 }
 
 TEST_F(CommandsTest, Locations) {
   auto create = server_->Expect<device::v1::CreateLocationRequest, device::v1::CreateLocationResponse>(
       "device.v1.LocationService/CreateLocation");
-  EXPECT_EQ(Do({"location", "create", "Bremen", "--cidr", "10.1.0.0/16", "--cidr", "fd00::/8", "--e164-prefix", "+4942",
-                "--device-type", "OpenScape Desk Phone CP*", "--device", "001ae8000001", "--priority", "150"})
+  EXPECT_EQ(Do({"location", "create", "Bremen", "--cidr", "10.1.0.0/16", "--cidr", "fd00::/8",
+                "--e164-prefix", "+4942", "--device-type", "OpenScape Desk Phone CP*", "--device",
+                "001ae8000001", "--priority", "150"})
                 .code,
             0);
   ASSERT_EQ(create->rules_size(), 5);
@@ -313,10 +332,11 @@ TEST_F(CommandsTest, DeviceListFiltersAndPages) {
         if (first == 0) response->set_next_page_token("more");
         return grpc::Status::OK;
       });
-  const Outcome run = Do({"device", "list", "--location", "Bremen", "--state", "registered", "--mac-prefix", "001ae8",
-                          "--network", "10.0.0.0/8", "-o", "name"});
-  EXPECT_EQ(run.out, "devices/00:1A:E8:00:00:00\ndevices/00:1A:E8:00:00:01\ndevices/00:1A:E8:00:00:02\n"
-                     "devices/00:1A:E8:00:00:03\n");
+  const Outcome run = Do({"device", "list", "--location", "Bremen", "--state", "registered", "--mac-prefix",
+                          "001ae8", "--network", "10.0.0.0/8", "-o", "name"});
+  EXPECT_EQ(run.out,
+            "devices/00:1A:E8:00:00:00\ndevices/00:1A:E8:00:00:01\ndevices/00:1A:E8:00:00:02\n"
+            "devices/00:1A:E8:00:00:03\n");
   ASSERT_EQ(requests.size(), 2u);
   EXPECT_EQ(requests[0].location(), "locations/Bremen");
   EXPECT_EQ(requests[0].state(), device::v1::Device::REGISTERED);
@@ -330,12 +350,17 @@ TEST_F(CommandsTest, DeviceListFiltersAndPages) {
   EXPECT_EQ(requests[1].page_size(), 1);
 
   // What a phone says of itself does not reach the terminal as it is.
-  EXPECT_THAT(Do({"device", "list"}, {.terminal = true, .variables = {{"NO_COLOR", "1"}}}).out, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(Do({"device", "list"}, {.terminal = true, .variables = {{"NO_COLOR", "1"}}}).out,
+              Not(HasSubstr("\x1b")));
 }
 
 TEST_F(CommandsTest, Jobs) {
-  auto list = server_->Expect<job::v1::ListJobsRequest, job::v1::ListJobsResponse>("job.v1.JobService/ListJobs");
-  EXPECT_EQ(Do({"job-control", "list", "--deployment", "12", "--device", "001AE8000001", "--state", "failed", "--state", "timed-out"}).code, 0);
+  auto list =
+      server_->Expect<job::v1::ListJobsRequest, job::v1::ListJobsResponse>("job.v1.JobService/ListJobs");
+  EXPECT_EQ(Do({"job-control", "list", "--deployment", "12", "--device", "001AE8000001", "--state", "failed",
+                "--state", "timed-out"})
+                .code,
+            0);
   EXPECT_EQ(list->deployment(), "deployments/12");
   EXPECT_EQ(list->device(), "devices/00:1A:E8:00:00:01");
   ASSERT_EQ(list->states_size(), 2);
@@ -359,7 +384,8 @@ TEST_F(CommandsTest, Jobs) {
 TEST_F(CommandsTest, Certificates) {
   ca::v1::GetCertificateResponse response;
   response.mutable_certificate()->set_pem("-----BEGIN CERTIFICATE-----\n");
-  auto get = server_->Expect<ca::v1::GetCertificateRequest>("ca.v1.CertificateService/GetCertificate", response);
+  auto get =
+      server_->Expect<ca::v1::GetCertificateRequest>("ca.v1.CertificateService/GetCertificate", response);
   EXPECT_EQ(Do({"certificate", "get", "42", "--pem"}).out, "-----BEGIN CERTIFICATE-----\n");
   EXPECT_EQ(get->name(), "certificates/42");
   auto list = server_->Expect<ca::v1::ListCertificatesRequest, ca::v1::ListCertificatesResponse>(
@@ -396,7 +422,8 @@ TEST_F(CommandsTest, TablesForPeople) {
   EXPECT_THAT(Do({"ca", "list"}, {.columns = 70}).out, HasSubstr("C=US,ST=FL,C…"));
   EXPECT_THAT(Do({"ca", "list", "--wide"}, {.columns = 40}).out, HasSubstr("C=US,ST=FL,CN=MyNewCA"));
   EXPECT_THAT(Do({"ca", "list"}, {.terminal = true}).out, HasSubstr("\x1b[32mactive"));
-  EXPECT_THAT(Do({"ca", "list"}, {.terminal = true, .variables = {{"NO_COLOR", "1"}}}).out, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(Do({"ca", "list"}, {.terminal = true, .variables = {{"NO_COLOR", "1"}}}).out,
+              Not(HasSubstr("\x1b")));
 }
 
 TEST_F(CommandsTest, CompletionAsksTheServerForNames) {
@@ -421,8 +448,11 @@ TEST_F(CommandsTest, Status) {
   deployment->set_state(deployment::v1::Deployment::RUNNING);
   deployment->mutable_progress()->set_total(100);
   deployment->mutable_progress()->set_succeeded(60);
-  server_->Expect<deployment::v1::ListDeploymentsRequest>("deployment.v1.DeploymentService/ListDeployments", deployments);
-  server_->Set("/grpc.health.v1.Health/Check", [](const std::string&) { return FakeAnswer{{"\x08\x01"}, {}}; });
+  server_->Expect<deployment::v1::ListDeploymentsRequest>("deployment.v1.DeploymentService/ListDeployments",
+                                                          deployments);
+  server_->Set("/grpc.health.v1.Health/Check", [](const std::string&) {
+    return FakeAnswer{{"\x08\x01"}, {}};
+  });
   const Outcome run = Do({"status"});
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_THAT(run.out, HasSubstr("serving"));
@@ -430,7 +460,9 @@ TEST_F(CommandsTest, Status) {
   EXPECT_THAT(run.out, HasSubstr("running 1"));
   EXPECT_THAT(run.out, HasSubstr("100 (finished 60"));
   EXPECT_THAT(Do({"status", "-o", "json"}).out, HasSubstr("\"succeeded\":\"60\""));
-  server_->Set("/grpc.health.v1.Health/Check", [](const std::string&) { return FakeAnswer{{"\x08\x02"}, {}}; });
+  server_->Set("/grpc.health.v1.Health/Check", [](const std::string&) {
+    return FakeAnswer{{"\x08\x02"}, {}};
+  });
   EXPECT_EQ(Do({"status"}).code, 6);
 }
 

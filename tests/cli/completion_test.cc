@@ -73,7 +73,9 @@ TEST(CompleteWords, FilesWhereAFileIsExpected) {
   EXPECT_FALSE(CompleteLine({"ca", "list", ""}).files);
 }
 
-int Shell(const std::string& command) { return system(command.c_str()); }
+int Shell(const std::string& command) {
+  return system(command.c_str());
+}
 
 // A stand-in for the program on the PATH, so that the script runs as in a real shell.
 TEST(CompletionScript, BashParsesItAndCompletesWithIt) {
@@ -82,12 +84,16 @@ TEST(CompletionScript, BashParsesItAndCompletesWithIt) {
   std::ofstream(directory + "/script") << CompletionScript("bash");
   EXPECT_EQ(Shell("bash -n " + directory + "/script"), 0);
   std::ofstream(directory + "/phonepki") << "#!/bin/sh\n"
-                                            "printf '%s\\n' \"$@\" > " << directory << "/asked\n"
+                                            "printf '%s\\n' \"$@\" > "
+                                         << directory
+                                         << "/asked\n"
                                             "printf 'My CA\\tx\\n00:1A:E8:00:00:01\\ty\\n'\n";
   Shell("chmod +x " + directory + "/phonepki");
-  std::ofstream(directory + "/try") << "PATH=" << directory << ":$PATH\nsource " << directory << "/script\n"
-      "COMP_WORDS=(phonepki device get 00 : 1A : E); COMP_CWORD=7; _phonepki; printf '%s\\n' \"${COMPREPLY[@]}\" > "
-      << directory << "/reply\n";
+  std::ofstream(directory + "/try") << "PATH=" << directory << ":$PATH\nsource " << directory
+                                    << "/script\n"
+                                       "COMP_WORDS=(phonepki device get 00 : 1A : E); COMP_CWORD=7; "
+                                       "_phonepki; printf '%s\\n' \"${COMPREPLY[@]}\" > "
+                                    << directory << "/reply\n";
   EXPECT_EQ(Shell("bash " + directory + "/try"), 0);
   const auto load = [&](const char* name) {
     std::ifstream file(directory + "/" + name);
@@ -104,7 +110,8 @@ TEST(CompletionScript, ExistsForThreeShells) {
   EXPECT_EQ(CompletionScript("csh"), "");
 }
 
-void Walk(const std::vector<const Command*>& path, const std::function<void(const std::vector<const Command*>&)>& visit) {
+void Walk(const std::vector<const Command*>& path,
+          const std::function<void(const std::vector<const Command*>&)>& visit) {
   visit(path);
   for (const Command& child : path.back()->commands) {
     auto longer = path;
@@ -129,7 +136,8 @@ TEST(CommandTree, EveryCommandHasAHelpPageWithExamplesThatItAccepts) {
     std::string words = "phonepki";
     for (std::size_t i = 1; i < path.size(); ++i) words += " " + path[i]->name;
     EXPECT_THAT(page, HasSubstr("Usage: " + words));
-    EXPECT_THAT(command.examples[0], HasSubstr(path.size() == 1 ? "phonepki" : words.substr(0, words.rfind(' '))));
+    EXPECT_THAT(command.examples[0],
+                HasSubstr(path.size() == 1 ? "phonepki" : words.substr(0, words.rfind(' '))));
   });
   EXPECT_GT(commands, 60);
 }

@@ -28,21 +28,26 @@ class ErrorsTest : public ::testing::Test {
 TEST_F(ErrorsTest, EveryStatusHasItsExitCode) {
   using grpc::StatusCode;
   const std::vector<std::pair<StatusCode, int>> kExpected = {
-      {StatusCode::INTERNAL, 1},           {StatusCode::UNKNOWN, 1},          {StatusCode::UNIMPLEMENTED, 1},
-      {StatusCode::INVALID_ARGUMENT, 2},   {StatusCode::OUT_OF_RANGE, 2},     {StatusCode::NOT_FOUND, 3},
-      {StatusCode::ALREADY_EXISTS, 4},     {StatusCode::FAILED_PRECONDITION, 4}, {StatusCode::PERMISSION_DENIED, 5},
-      {StatusCode::UNAUTHENTICATED, 5},    {StatusCode::UNAVAILABLE, 6},      {StatusCode::DEADLINE_EXCEEDED, 6},
-      {StatusCode::ABORTED, 6},            {StatusCode::RESOURCE_EXHAUSTED, 6}};
+      {StatusCode::INTERNAL, 1},          {StatusCode::UNKNOWN, 1},
+      {StatusCode::UNIMPLEMENTED, 1},     {StatusCode::INVALID_ARGUMENT, 2},
+      {StatusCode::OUT_OF_RANGE, 2},      {StatusCode::NOT_FOUND, 3},
+      {StatusCode::ALREADY_EXISTS, 4},    {StatusCode::FAILED_PRECONDITION, 4},
+      {StatusCode::PERMISSION_DENIED, 5}, {StatusCode::UNAUTHENTICATED, 5},
+      {StatusCode::UNAVAILABLE, 6},       {StatusCode::DEADLINE_EXCEEDED, 6},
+      {StatusCode::ABORTED, 6},           {StatusCode::RESOURCE_EXHAUSTED, 6}};
   for (const auto& [code, exit] : kExpected) {
     EXPECT_EQ(GetWith(FakeServer::Error(code, "text", "REASON", "")).code, exit) << code;
   }
 }
 
 TEST_F(ErrorsTest, FieldAndReasonComeFromTheDetails) {
-  const Outcome run = GetWith(
-      FakeServer::Error(grpc::StatusCode::INVALID_ARGUMENT, "the subject has no CN\x1b[2J", "SUBJECT_WITHOUT_CN", "creation.subject"));
+  const Outcome run =
+      GetWith(FakeServer::Error(grpc::StatusCode::INVALID_ARGUMENT, "the subject has no CN\x1b[2J",
+                                "SUBJECT_WITHOUT_CN", "creation.subject"));
   EXPECT_EQ(run.out, "");
-  EXPECT_EQ(run.err, "error: the subject has no CN\xEF\xBF\xBD[2J\n  field: creation.subject, reason: SUBJECT_WITHOUT_CN\n");
+  EXPECT_EQ(
+      run.err,
+      "error: the subject has no CN\xEF\xBF\xBD[2J\n  field: creation.subject, reason: SUBJECT_WITHOUT_CN\n");
 }
 
 TEST_F(ErrorsTest, AnUnreachableServerIsNamed) {
@@ -69,29 +74,31 @@ TEST_F(ErrorsTest, AForeignServerCertificateIsRefused) {
 
 TEST_F(ErrorsTest, AForeignClientCertificateIsRefused) {
   const std::string dir = server_.directory();
-  const Outcome run =
-      RunCli(&server_, {"ca", "list", "--cert-file", dir + "/stranger.pem", "--key-file", dir + "/stranger.key"});
+  const Outcome run = RunCli(
+      &server_, {"ca", "list", "--cert-file", dir + "/stranger.pem", "--key-file", dir + "/stranger.key"});
   EXPECT_EQ(run.code, 6) << run.err;
   EXPECT_EQ(server_.calls("ca.v1.InternalCaService/ListInternalCas"), 0);
 }
 
 TEST_F(ErrorsTest, ConnectsByOptionsByVariablesAndByContext) {
-  server_.Expect<ca::v1::ListInternalCasRequest, ca::v1::ListInternalCasResponse>("ca.v1.InternalCaService/ListInternalCas");
+  server_.Expect<ca::v1::ListInternalCasRequest, ca::v1::ListInternalCasResponse>(
+      "ca.v1.InternalCaService/ListInternalCas");
   const std::string dir = server_.directory();
-  EXPECT_EQ(RunCli(nullptr, {"ca", "list", "--server", server_.address(), "--ca-file", dir + "/ca.pem", "--cert-file",
-                          dir + "/admin.pem", "--key-file", dir + "/admin.key"})
+  EXPECT_EQ(RunCli(nullptr, {"ca", "list", "--server", server_.address(), "--ca-file", dir + "/ca.pem",
+                             "--cert-file", dir + "/admin.pem", "--key-file", dir + "/admin.key"})
                 .code,
             0);
   EXPECT_EQ(RunCli(nullptr, {"ca", "list"},
-                {.variables = {{"PHONEPKI_SERVER", server_.address()},
-                               {"PHONEPKI_CA_FILE", dir + "/ca.pem"},
-                               {"PHONEPKI_CERT_FILE", dir + "/admin.pem"},
-                               {"PHONEPKI_KEY_FILE", dir + "/admin.key"}}})
+                   {.variables = {{"PHONEPKI_SERVER", server_.address()},
+                                  {"PHONEPKI_CA_FILE", dir + "/ca.pem"},
+                                  {"PHONEPKI_CERT_FILE", dir + "/admin.pem"},
+                                  {"PHONEPKI_KEY_FILE", dir + "/admin.key"}}})
                 .code,
             0);
   EXPECT_EQ(RunCli(nullptr, {"ca", "list", "--context", server_.context_file()}).code, 0);
-  std::ofstream(dir + "/context.yaml") << "server: " << server_.address() << "\nca_file: ca.pem\ncert_file: admin.pem\n"
-                                       << "key_file: admin.key\nfuture_key: [1]\n";
+  std::ofstream(dir + "/context.yaml")
+      << "server: " << server_.address() << "\nca_file: ca.pem\ncert_file: admin.pem\n"
+      << "key_file: admin.key\nfuture_key: [1]\n";
   EXPECT_EQ(RunCli(nullptr, {"--context", dir + "/context.yaml", "ca", "list"}).code, 0);
   // The name to expect can be set apart from the address.
   EXPECT_EQ(RunCli(&server_, {"ca", "list", "--server-name", "other.example"}).code, 6);
@@ -99,12 +106,14 @@ TEST_F(ErrorsTest, ConnectsByOptionsByVariablesAndByContext) {
 }
 
 TEST_F(ErrorsTest, TheDefaultContextIsFoundInTheHomeDirectory) {
-  server_.Expect<ca::v1::ListInternalCasRequest, ca::v1::ListInternalCasResponse>("ca.v1.InternalCaService/ListInternalCas");
+  server_.Expect<ca::v1::ListInternalCasRequest, ca::v1::ListInternalCasResponse>(
+      "ca.v1.InternalCaService/ListInternalCas");
   const std::string dir = server_.directory();
-  ASSERT_EQ(system(("mkdir -p " + dir + "/.config/phonepki && cp " + server_.context_file() + " " + dir +
-                    "/.config/phonepki/context.json && cp " + dir + "/*.pem " + dir + "/*.key " + dir + "/.config/")
-                       .c_str()),
-            0);
+  ASSERT_EQ(
+      system(("mkdir -p " + dir + "/.config/phonepki && cp " + server_.context_file() + " " + dir +
+              "/.config/phonepki/context.json && cp " + dir + "/*.pem " + dir + "/*.key " + dir + "/.config/")
+                 .c_str()),
+      0);
   EXPECT_EQ(RunCli(nullptr, {"ca", "list"}, {.variables = {{"HOME", dir}}}).code, 0);
 }
 

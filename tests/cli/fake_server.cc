@@ -24,7 +24,9 @@ namespace {
 
 constexpr char kPrefix[] = "/phonepki.";
 
-EVP_PKEY* NewKey() { return EVP_EC_gen("P-256"); }
+EVP_PKEY* NewKey() {
+  return EVP_EC_gen("P-256");
+}
 
 void AddExtension(X509* certificate, X509* issuer, int nid, const char* value) {
   X509V3_CTX context;
@@ -109,21 +111,25 @@ class FakeServer::Service : public grpc::CallbackGenericService {
       std::string bytes;
       std::vector<grpc::Slice> slices;
       static_cast<void>(request_.Dump(&slices));
-      for (const grpc::Slice& slice : slices) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+      for (const grpc::Slice& slice : slices)
+        bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
       FakeServer::Handler handler;
       {
         std::lock_guard lock(owner_.mutex_);
         ++owner_.calls_[method_];
-        if (auto found = owner_.handlers_.find(method_); found != owner_.handlers_.end()) handler = found->second;
+        if (auto found = owner_.handlers_.find(method_); found != owner_.handlers_.end())
+          handler = found->second;
       }
-      if (!handler) return Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "not in this test: " + method_));
+      if (!handler)
+        return Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "not in this test: " + method_));
       answer_ = handler(bytes);
       Next();
     }
 
     void OnWriteDone(bool ok) override {
       if (!ok) return Finish(grpc::Status::CANCELLED);
-      if (answer_.then_wait_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(answer_.then_wait_ms));
+      if (answer_.then_wait_ms > 0)
+        std::this_thread::sleep_for(std::chrono::milliseconds(answer_.then_wait_ms));
       Next();
     }
 
@@ -155,7 +161,8 @@ FakeServer::FakeServer() {
   Start();
   std::filesystem::create_directory(directory_ + "/credentials");
   std::ofstream(context_file()) << "{\"server\": \"" << address() << "\", \"ca_file\": \"../ca.pem\", "
-                                << "\"cert_file\": \"../admin.pem\", \"key_file\": \"" << directory_ << "/admin.key\"}";
+                                << "\"cert_file\": \"../admin.pem\", \"key_file\": \"" << directory_
+                                << "/admin.key\"}";
 }
 
 FakeServer::~FakeServer() {
@@ -182,7 +189,9 @@ void FakeServer::Restart() {
   Start();
 }
 
-std::string FakeServer::address() const { return absl::StrCat("127.0.0.1:", port_); }
+std::string FakeServer::address() const {
+  return absl::StrCat("127.0.0.1:", port_);
+}
 
 void FakeServer::Set(const std::string& method, Handler handler) {
   std::lock_guard lock(mutex_);
@@ -218,7 +227,10 @@ Outcome RunCli(const FakeServer* server, std::vector<std::string> arguments, Run
       .in_is_terminal = false,
       .out_is_terminal = options.terminal,
       .err_is_terminal = options.terminal,
-      .terminal_size = [&] { return TerminalSize{options.columns, 25}; },
+      .terminal_size =
+          [&] {
+            return TerminalSize{options.columns, 25};
+          },
       .variable = [&](const std::string& name) -> std::optional<std::string> {
         const auto found = options.variables.find(name);
         if (found == options.variables.end()) return std::nullopt;

@@ -1,5 +1,6 @@
-// A gRPC server with real sockets and mutual TLS that answers every method as the test says, and remembers what it was
-// asked. Certificates are made at start, in a directory of its own, with a context file beside them.
+// A gRPC server with real sockets and mutual TLS that answers every method as the test says, and remembers
+// what it was asked. Certificates are made at start, in a directory of its own, with a context file beside
+// them.
 #pragma once
 
 #include <functional>
@@ -19,7 +20,7 @@ namespace phonepki::cli::testing {
 struct FakeAnswer {
   std::vector<std::string> messages;  // one for a unary call
   grpc::Status status;
-  int then_wait_ms = 0;               // between messages
+  int then_wait_ms = 0;  // between messages
 };
 
 class FakeServer {

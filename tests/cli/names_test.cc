@@ -18,7 +18,8 @@ TEST(DeviceName, AcceptsEveryCommonNotation) {
                            "devices/00:1A:E8:00:00:01"}) {
     EXPECT_EQ(*DeviceName(text), "devices/00:1A:E8:00:00:01") << text;
   }
-  for (const char* text : {"001ae80000", "00:1A:E8:00:00:01:02", "phone"}) EXPECT_FALSE(DeviceName(text).ok()) << text;
+  for (const char* text : {"001ae80000", "00:1A:E8:00:00:01:02", "phone"})
+    EXPECT_FALSE(DeviceName(text).ok()) << text;
 }
 
 TEST(MacPrefix, GetsColons) {
@@ -29,7 +30,8 @@ TEST(MacPrefix, GetsColons) {
 
 TEST(ParseProperties, OnlyTheFirstEqualsSignSeparates) {
   google::protobuf::RepeatedPtrField<common::v1::Property> properties;
-  ASSERT_TRUE(ParseProperties({"internal.x509name.template=C=US, CN=?", "empty="}, "property", &properties).ok());
+  ASSERT_TRUE(
+      ParseProperties({"internal.x509name.template=C=US, CN=?", "empty="}, "property", &properties).ok());
   EXPECT_EQ(properties[0].value(), "C=US, CN=?");
   EXPECT_EQ(properties[1].value(), "");
   EXPECT_FALSE(ParseProperties({"novalue"}, "property", &properties).ok());
@@ -37,8 +39,8 @@ TEST(ParseProperties, OnlyTheFirstEqualsSignSeparates) {
 }
 
 TEST(NewRequestId, IsAVersion4Uuid) {
-  EXPECT_THAT(NewRequestId(), ::testing::MatchesRegex(
-                                  "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+  EXPECT_THAT(NewRequestId(),
+              ::testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
   EXPECT_NE(NewRequestId(), NewRequestId());
 }
 

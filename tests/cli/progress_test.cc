@@ -27,9 +27,10 @@ ProgressRow Bremen() {
 }
 
 TEST(RenderBars, ShowsEverythingWhenThereIsRoom) {
-  EXPECT_THAT(RenderBars({Bremen()}, 140, false),
-              ::testing::ElementsAre("Bremen  ███████████████████░░░░░░░░░░░   64%  64/100  ok 60  failed 4  busy 2  "
-                                     "offline 1  verifying 3  12/s  ETA 00:03"));
+  EXPECT_THAT(
+      RenderBars({Bremen()}, 140, false),
+      ::testing::ElementsAre("Bremen  ███████████████████░░░░░░░░░░░   64%  64/100  ok 60  failed 4  busy 2  "
+                             "offline 1  verifying 3  12/s  ETA 00:03"));
 }
 
 TEST(RenderBars, LeavesOutTheLessImportantThenNeverExceedsTheWidth) {
@@ -74,7 +75,8 @@ TEST(RenderBars, APhoneCannotSteerTheTerminal) {
 
 TEST(RenderPlain, IsOneLineWithAllFigures) {
   EXPECT_EQ(RenderPlain(Bremen()),
-            "Bremen  64/100  64%  ok 60  failed 4  busy 2  offline 1  verifying 3  cancelled 0  open 30  12/s  ETA 00:03");
+            "Bremen  64/100  64%  ok 60  failed 4  busy 2  offline 1  verifying 3  cancelled 0  open 30  "
+            "12/s  ETA 00:03");
 }
 
 TEST(Bar, IsFullOnlyAtTheEnd) {

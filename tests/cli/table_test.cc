@@ -32,8 +32,11 @@ TEST(TerminalText, TruncateEndsWithEllipsisAndNeverSplitsACharacter) {
 TEST(TerminalText, ControlCharactersCannotReachTheTerminal) {
   EXPECT_EQ(Printable("a\x1b]0;owned\x07z"), "a\xEF\xBF\xBD]0;owned\xEF\xBF\xBDz");
   EXPECT_EQ(Printable("two\nlines"), "two lines");
-  EXPECT_EQ(Printable("\xC2\x9B" "31m"), "\xEF\xBF\xBD" "31m");           // C1 CSI
-  EXPECT_EQ(Printable("\xE2\x80\xAEgnp"), "\xEF\xBF\xBDgnp");            // right-to-left override
+  EXPECT_EQ(Printable("\xC2\x9B"
+                      "31m"),
+            "\xEF\xBF\xBD"
+            "31m");                                            // C1 CSI
+  EXPECT_EQ(Printable("\xE2\x80\xAEgnp"), "\xEF\xBF\xBDgnp");  // right-to-left override
   EXPECT_EQ(Printable("\xFF\xC0\xAF"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
   EXPECT_EQ(Printable("Köln 東京"), "Köln 東京");
 }

@@ -17,7 +17,8 @@ const absl::Time kNow = absl::FromUnixSeconds(1'790'000'000);
 
 std::string Utc(const std::string& text, absl::TimeZone zone) {
   auto time = ParseTime(text, kNow, zone, "deploy-date");
-  return time.ok() ? absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", *time, absl::UTCTimeZone()) : time.status().ToString();
+  return time.ok() ? absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", *time, absl::UTCTimeZone())
+                   : time.status().ToString();
 }
 
 TEST(ParseTime, UnderstandsWhatPeopleWrite) {
@@ -32,7 +33,8 @@ TEST(ParseTime, UnderstandsWhatPeopleWrite) {
 }
 
 TEST(ParseTime, RefusesWhatIsNoTimeAndNamesTheField) {
-  for (const char* text : {"", "tomorrow", "2026-13-01", "2026-12-01 25:00", "02:00", "+", "-2h", "2026-02-30"}) {
+  for (const char* text :
+       {"", "tomorrow", "2026-13-01", "2026-12-01 25:00", "02:00", "+", "-2h", "2026-02-30"}) {
     auto time = ParseTime(text, kNow, Berlin(), "deploy-date");
     EXPECT_EQ(time.status().code(), absl::StatusCode::kInvalidArgument) << text;
     EXPECT_EQ(base::FieldOf(time.status()), "deploy-date");
@@ -40,7 +42,8 @@ TEST(ParseTime, RefusesWhatIsNoTimeAndNamesTheField) {
 }
 
 TEST(ParseTime, RefusesATimeThatTheClockChangeSkips) {
-  EXPECT_EQ(base::ReasonOf(ParseTime("2027-03-28 02:30", kNow, Berlin(), "deploy-date").status()), "TIME_SKIPPED");
+  EXPECT_EQ(base::ReasonOf(ParseTime("2027-03-28 02:30", kNow, Berlin(), "deploy-date").status()),
+            "TIME_SKIPPED");
   EXPECT_TRUE(ParseTime("2027-03-28 03:30", kNow, Berlin(), "deploy-date").ok());
 }
 
@@ -49,7 +52,8 @@ TEST(ParseDuration, NumbersAreSeconds) {
   EXPECT_EQ(*ParseDuration("1h30m", ""), absl::Minutes(90));
   EXPECT_EQ(*ParseDuration("7d", ""), absl::Hours(168));
   EXPECT_EQ(*ParseDuration("500ms", ""), absl::Milliseconds(500));
-  for (const char* text : {"", "0", "-1s", "soon", "inf", "d"}) EXPECT_FALSE(ParseDuration(text, "").ok()) << text;
+  for (const char* text : {"", "0", "-1s", "soon", "inf", "d"})
+    EXPECT_FALSE(ParseDuration(text, "").ok()) << text;
 }
 
 TEST(AddYears, KeepsTheTimeOfDay) {
@@ -67,8 +71,8 @@ TEST(SpanText, GrowsWithTheSpan) {
 }
 
 TEST(TimeText, LocalForPeople) {
-  EXPECT_EQ(TimeText(ToProto(absl::FromCivil(absl::CivilSecond(2026, 12, 1, 1, 0, 0), absl::UTCTimeZone())), Berlin(),
-                       true),
+  EXPECT_EQ(TimeText(ToProto(absl::FromCivil(absl::CivilSecond(2026, 12, 1, 1, 0, 0), absl::UTCTimeZone())),
+                     Berlin(), true),
             "2026-12-01 02:00:00 +01:00");
   EXPECT_EQ(TimeText(google::protobuf::Timestamp(), Berlin()), "");
 }

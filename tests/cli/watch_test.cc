@@ -40,7 +40,9 @@ std::string Message(std::vector<v1::Deployment> deployments, bool finished) {
   return message.SerializeAsString();
 }
 
-int CountLines(const std::string& text) { return static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
+int CountLines(const std::string& text) {
+  return static_cast<int>(std::count(text.begin(), text.end(), '\n'));
+}
 
 class WatchTest : public ::testing::Test {
  protected:
@@ -52,8 +54,8 @@ TEST_F(WatchTest, PipeGetsALinePerChangeAtMostOneASecondAndAlwaysTheLast) {
     v1::WatchProgressRequest request;
     request.ParseFromString(bytes);
     EXPECT_EQ(request.names(0), "deployments/12");
-    return FakeAnswer{{Message({Bremen(0, 0)}, false), Message({Bremen(1, 0)}, false), Message({Bremen(2, 0)}, false),
-                       Message({Bremen(4, 0)}, true)},
+    return FakeAnswer{{Message({Bremen(0, 0)}, false), Message({Bremen(1, 0)}, false),
+                       Message({Bremen(2, 0)}, false), Message({Bremen(4, 0)}, true)},
                       {},
                       20};
   });
@@ -70,7 +72,8 @@ TEST_F(WatchTest, TerminalDrawsInPlaceWithATotal) {
   server_.Set(kWatch, [](const std::string&) {
     return FakeAnswer{{Message({Bremen(1, 0)}, false), Message({Bremen(4, 0)}, true)}, {}, 50};
   });
-  const Outcome run = RunCli(&server_, {"deployment", "watch", "deployments/12"}, {.terminal = true, .columns = 120});
+  const Outcome run =
+      RunCli(&server_, {"deployment", "watch", "deployments/12"}, {.terminal = true, .columns = 120});
   EXPECT_EQ(run.code, 0);
   EXPECT_THAT(run.out, HasSubstr("\x1b[2A\r"));  // up over Bremen and Total
   EXPECT_THAT(run.out, HasSubstr("Total"));
@@ -101,14 +104,15 @@ TEST_F(WatchTest, JsonIsOneMessagePerLine) {
 }
 
 TEST_F(WatchTest, WithoutNamesWhateverIsUnfinishedAndByLocationTheActiveOne) {
-  server_.On<v1::ListDeploymentsRequest, v1::ListDeploymentsResponse>(kList, [](const auto& request, auto* response) {
-    *response->add_deployments() = Bremen(0, 0);
-    auto* old = response->add_deployments();
-    *old = Bremen(4, 0);
-    old->set_name("deployments/3");
-    EXPECT_TRUE(request.location().empty() || request.location() == "locations/Bremen");
-    return grpc::Status::OK;
-  });
+  server_.On<v1::ListDeploymentsRequest, v1::ListDeploymentsResponse>(
+      kList, [](const auto& request, auto* response) {
+        *response->add_deployments() = Bremen(0, 0);
+        auto* old = response->add_deployments();
+        *old = Bremen(4, 0);
+        old->set_name("deployments/3");
+        EXPECT_TRUE(request.location().empty() || request.location() == "locations/Bremen");
+        return grpc::Status::OK;
+      });
   std::vector<std::string> watched;
   server_.Set(kWatch, [&](const std::string& bytes) {
     v1::WatchProgressRequest request;
@@ -126,7 +130,8 @@ TEST_F(WatchTest, SurvivesARestartOfTheServer) {
   std::atomic<int> calls = 0;
   server_.Set(kWatch, [&](const std::string&) {
     if (calls++ == 0) {
-      return FakeAnswer{{Message({Bremen(1, 0)}, false)}, grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping")};
+      return FakeAnswer{{Message({Bremen(1, 0)}, false)},
+                        grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping")};
     }
     return FakeAnswer{{Message({Bremen(4, 0)}, true)}, {}};
   });
@@ -150,7 +155,8 @@ TEST_F(WatchTest, GivesUpWhenTheServerStaysAway) {
 
 TEST_F(WatchTest, AnUnknownDeploymentIsAnErrorAtOnce) {
   server_.Set(kWatch, [](const std::string&) {
-    return FakeAnswer{{}, FakeServer::Error(grpc::StatusCode::NOT_FOUND, "deployments/99 does not exist", "", "names")};
+    return FakeAnswer{
+        {}, FakeServer::Error(grpc::StatusCode::NOT_FOUND, "deployments/99 does not exist", "", "names")};
   });
   EXPECT_EQ(RunCli(&server_, {"rollout", "watch", "99"}).code, 3);
 }
@@ -160,8 +166,14 @@ TEST_F(WatchTest, CreateAndWatchInOneCommand) {
   *created.mutable_deployment() = Bremen(0, 0);
   server_.Expect<v1::CreateDeploymentRequest>("deployment.v1.DeploymentService/CreateDeployment", created);
   server_.Set(kWatch, [](const std::string&) { return FakeAnswer{{Message({Bremen(2, 2)}, true)}, {}}; });
-  EXPECT_EQ(RunCli(&server_, {"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--activate", "--watch"}).code, 7);
-  EXPECT_EQ(RunCli(&server_, {"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--watch"}).code, 2);
+  EXPECT_EQ(RunCli(&server_, {"deployment", "create", "--location", "Bremen", "--connector", "WBM",
+                              "--activate", "--watch"})
+                .code,
+            7);
+  EXPECT_EQ(
+      RunCli(&server_, {"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--watch"})
+          .code,
+      2);
 }
 
 TEST_F(WatchTest, JobChangesResumeWithTheCursor) {
