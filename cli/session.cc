@@ -127,7 +127,9 @@ void Session::ShowLine(const Message& message) {
 }
 
 TableStyle Session::style() const {
-  return {.width = options_.wide ? 0 : environment_.terminal_size().columns,
+  // What goes into a pipe or a file is not cut.
+  const bool cut = environment_.out_is_terminal && !options_.wide;
+  return {.width = cut ? environment_.terminal_size().columns : 0,
           .color = environment_.out_is_terminal && !environment_.variable("NO_COLOR")};
 }
 

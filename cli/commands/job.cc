@@ -105,14 +105,12 @@ Command List() {
                    {"STATE"},
                    {"REASON"},
                    {"ATT", true},
-                   {"CREATED"},
-                   {"NEXT RUN"},
-                   {"FINISHED"},
+                   {"NEXT / ENDED"},
                    {"TEXT", false, true}});
       for (const v1::Job& job : response.jobs()) {
         table.Add({ShortName(job.name()), ShortName(job.device()), StateOf(job.state()), job.reason(),
-                   absl::StrCat(job.attempt()), TimeText(job.create_time(), session.zone()),
-                   TimeText(job.next_run_time(), session.zone()), TimeText(job.finish_time(), session.zone()),
+                   absl::StrCat(job.attempt()),
+                   TimeText(job.has_finish_time() ? job.finish_time() : job.next_run_time(), session.zone()),
                    job.reason_text()});
       }
       session.Print(table);
