@@ -18,6 +18,11 @@ class WakeSignal {
     woken_ = false;
     return !stopped_;
   }
+  // Returns after `timeout`, whoever wakes; at once when stopped. Lets work gather into sets.
+  void Rest(absl::Duration timeout) {
+    absl::MutexLock lock(&mutex_);
+    mutex_.AwaitWithTimeout(absl::Condition(&stopped_), timeout);
+  }
   void Wake() {
     absl::MutexLock lock(&mutex_);
     woken_ = true;

@@ -99,8 +99,14 @@ absl::Status Tx::Failed(const char* what) {
 }
 
 absl::StatusOr<pqxx::result> Tx::Guard(const Query& query, absl::FunctionRef<pqxx::result()> run) {
-  try {
+  return GuardPlanned(query, [&] {
     if (connection_.prepared.insert(query.name).second) connection_.connection.prepare(query.name, query.sql);
+    return run();
+  });
+}
+
+absl::StatusOr<pqxx::result> Tx::GuardPlanned(const Query& query, absl::FunctionRef<pqxx::result()> run) {
+  try {
     pqxx::result result = run();
     connection_.executed = true;
     return result;

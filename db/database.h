@@ -77,6 +77,12 @@ class Tx {
   absl::StatusOr<pqxx::result> Execute(const Query& query, const A&... args) {
     return Guard(query, [&] { return work_.exec_prepared(query.name, param::Convert(args)...); });
   }
+  // The same, planned anew for these very values: for statements over sets of rows whose best plan depends on
+  // how many there are.
+  template <typename... A>
+  absl::StatusOr<pqxx::result> ExecutePlanned(const Query& query, const A&... args) {
+    return GuardPlanned(query, [&] { return work_.exec_params(query.sql, param::Convert(args)...); });
+  }
   // Several statements without parameters: migrations and tests only.
   absl::StatusOr<pqxx::result> ExecuteScript(const std::string& sql);
 
@@ -86,6 +92,7 @@ class Tx {
  private:
   absl::Status Failed(const char* what);
   absl::StatusOr<pqxx::result> Guard(const Query& query, absl::FunctionRef<pqxx::result()> run);
+  absl::StatusOr<pqxx::result> GuardPlanned(const Query& query, absl::FunctionRef<pqxx::result()> run);
 
   PooledConnection& connection_;
   pqxx::work& work_;

@@ -51,15 +51,15 @@ constexpr Query kProgress{"deployment_progress", R"sql(
 constexpr Query kSupersedeUnfinished{"deployment_supersede_unfinished", R"sql(
   UPDATE job
      SET state = 'superseded', reason = 'SUPERSEDED_BY_DEPLOYMENT',
-         reason_text = 'deployments/' || $1 || ' deploys to the same slot',
+         reason_text = 'deployments/' || d.id || ' deploys to the same slot',
          attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now()
     FROM deployment d, device v
-   WHERE d.id = $1 AND v.location_id = d.location_id AND job.device_id = v.id AND job.slot = d.slot
+   WHERE d.id = $1 AND v.location_id = $2 AND job.device_id = v.id AND job.slot = d.slot
      AND job.finished_at IS NULL AND job.deployment_id <> d.id)sql"};
 constexpr Query kCreateAll{"deployment_create_jobs", R"sql(
   INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline)
   SELECT d.id, v.id, d.location_id, d.slot, now(), now() + d.job_deadline
-    FROM deployment d JOIN device v ON v.location_id = d.location_id
+    FROM deployment d JOIN device v ON v.location_id = $2
    WHERE d.id = $1
    ORDER BY v.id
       ON CONFLICT (device_id, slot) WHERE finished_at IS NULL DO NOTHING)sql"};
@@ -217,8 +217,10 @@ absl::StatusOr<std::vector<std::int64_t>> ClaimDueDeployments(Tx& tx, int limit)
 }
 
 absl::StatusOr<std::int64_t> StartDeployment(Tx& tx, std::int64_t id) {
-  RETURN_IF_ERROR(tx.Execute(kSupersedeUnfinished, id).status());
-  ASSIGN_OR_RETURN(pqxx::result created, tx.Execute(kCreateAll, id));
+  ASSIGN_OR_RETURN(DeploymentRecord deployment, FindDeployment(tx, id));
+  // Ten phones or fifty thousand: planned for the location at hand.
+  RETURN_IF_ERROR(tx.ExecutePlanned(kSupersedeUnfinished, id, deployment.location_id).status());
+  ASSIGN_OR_RETURN(pqxx::result created, tx.ExecutePlanned(kCreateAll, id, deployment.location_id));
   RETURN_IF_ERROR(tx.Execute(kMarkStarted, id).status());
   return static_cast<std::int64_t>(created.affected_rows());
 }

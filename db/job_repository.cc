@@ -5,11 +5,7 @@
 #include <absl/strings/str_split.h>
 
 #include "base/status_macros.h"
-
-#define JOB_COLUMNS                                                                                      \
-  "j.id, j.deployment_id, j.device_id, j.location_id, v.mac, j.slot, j.state, j.reason, j.reason_text, " \
-  "j.attempt, j.failures, j.unanswered, j.certificate_id, to_usec(j.created_at), to_usec(j.run_at), "    \
-  "to_usec(j.deadline), to_usec(j.finished_at)"
+#include "db/job_row.h"
 
 namespace phonepki::db {
 namespace {
@@ -116,19 +112,6 @@ constexpr Query kFindForSession{"job_find_for_session", "SELECT " JOB_COLUMNS R"
    WHERE j.device_id = $1 AND j.finished_at IS NULL AND j.state IN ('waiting', 'running', 'deferred', 'scheduled')
      AND (j.lease_expires_at IS NULL OR j.lease_expires_at <= now())
    ORDER BY j.id LIMIT 1 FOR NO KEY UPDATE OF j)sql"};
-constexpr Query kBind{"job_bind_to_session", R"sql(
-  UPDATE job
-     SET state = 'running', reason = 'IN_SESSION', reason_text = 'the phone has called', attempt = attempt + 1,
-         worker = NULL, lease_expires_at = NULL, unanswered = 0,
-         run_at = now() + make_interval(secs => $2::float8)
-   WHERE id = $1 RETURNING attempt)sql"};
-constexpr Query kLockSessionJob{"job_lock_session_job", "SELECT " JOB_COLUMNS R"sql(
-    FROM job j JOIN device v ON v.id = j.device_id
-   WHERE j.id = $1 AND j.attempt = $2 AND j.state = 'running' FOR NO KEY UPDATE OF j)sql"};
-constexpr Query kMoveRunAt{"job_move_run_at", R"sql(
-  UPDATE job SET run_at = now() + make_interval(secs => $2::float8) WHERE id = $1)sql"};
-constexpr Query kSetReason{"job_set_reason", R"sql(
-  UPDATE job SET reason = $3, reason_text = $4 WHERE id = $1 AND attempt = $2 AND finished_at IS NULL)sql"};
 constexpr Query kSetCertificate{"job_set_certificate", R"sql(
   UPDATE job SET certificate_id = $3 WHERE id = $1 AND attempt = $2 AND finished_at IS NULL)sql"};
 constexpr Query kExtendKnock{"device_extend_knock", R"sql(
@@ -139,9 +122,6 @@ constexpr Query kHasten{"job_hasten", R"sql(
   UPDATE job SET run_at = now(), unanswered = 0
    WHERE device_id = $1 AND finished_at IS NULL AND state IN ('scheduled', 'deferred') AND run_at > now()
      AND lease_expires_at IS NULL)sql"};
-constexpr Query kHasDeliverable{"job_has_deliverable", R"sql(
-  SELECT EXISTS (SELECT 1 FROM job
-                  WHERE device_id = $1 AND finished_at IS NULL AND state IN ('scheduled', 'waiting', 'deferred')))sql"};
 
 constexpr Query kTimeOut{"job_time_out", R"sql(
   UPDATE job
@@ -198,28 +178,6 @@ constexpr Query kReadEvents{"job_events_read", R"sql(
    WHERE (e.xact, e.id) > ($1::text::xid8, $2::bigint) AND e.xact < pg_snapshot_xmin(pg_current_snapshot())
      AND ($3::bigint IS NULL OR e.deployment_id = $3)
    ORDER BY e.xact, e.id LIMIT $4)sql"};
-
-JobRecord ToJob(const pqxx::row& row) {
-  JobRecord job;
-  job.id = row[0].as<std::int64_t>();
-  job.deployment_id = row[1].as<std::int64_t>();
-  job.device_id = row[2].as<std::int64_t>();
-  job.location_id = row[3].as<std::int64_t>();
-  job.mac = row[4].as<std::string>();
-  job.slot = row[5].as<std::string>();
-  job.state = row[6].as<std::string>();
-  job.reason = row[7].as<std::string>();
-  job.reason_text = row[8].as<std::string>();
-  job.attempt = row[9].as<int>();
-  job.failures = row[10].as<int>();
-  job.unanswered = row[11].as<int>();
-  if (!row[12].is_null()) job.certificate_id = row[12].as<std::int64_t>();
-  job.created_at = ToTime(row[13]);
-  job.run_at = ToTime(row[14]);
-  job.deadline = ToTime(row[15]);
-  job.finished_at = ToOptionalTime(row[16]);
-  return job;
-}
 
 std::vector<JobRecord> ToJobs(const pqxx::result& rows) {
   std::vector<JobRecord> jobs;
@@ -311,24 +269,6 @@ absl::StatusOr<std::optional<JobRecord>> FindJobForSession(Tx& tx, std::int64_t 
   return std::optional<JobRecord>(ToJob(rows[0]));
 }
 
-absl::StatusOr<JobFence> BindJobToSession(Tx& tx, std::int64_t job_id, absl::Duration lifetime) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kBind, job_id, Seconds(lifetime)));
-  if (rows.empty()) return absl::NotFoundError("the job has been deleted");
-  return JobFence{job_id, rows[0][0].as<int>()};
-}
-
-absl::StatusOr<std::optional<JobRecord>> RefreshSessionJob(Tx& tx, const JobFence& fence,
-                                                           absl::Duration lifetime) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLockSessionJob, fence.job_id, fence.attempt));
-  if (rows.empty()) return std::optional<JobRecord>();
-  RETURN_IF_ERROR(tx.Execute(kMoveRunAt, fence.job_id, Seconds(lifetime)).status());
-  return std::optional<JobRecord>(ToJob(rows[0]));
-}
-
-absl::Status SetJobReason(Tx& tx, const JobFence& fence, const std::string& reason, const std::string& text) {
-  return tx.Execute(kSetReason, fence.job_id, fence.attempt, reason, text).status();
-}
-
 absl::Status SetJobCertificate(Tx& tx, const JobFence& fence, std::int64_t certificate_id) {
   return tx.Execute(kSetCertificate, fence.job_id, fence.attempt, certificate_id).status();
 }
@@ -344,11 +284,6 @@ absl::Status ForgetKnock(Tx& tx, std::int64_t device_id) {
 absl::StatusOr<std::int64_t> HastenJobs(Tx& tx, std::int64_t device_id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kHasten, device_id));
   return static_cast<std::int64_t>(rows.affected_rows());
-}
-
-absl::StatusOr<bool> HasDeliverableJobs(Tx& tx, std::int64_t device_id) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kHasDeliverable, device_id));
-  return rows.at(0)[0].as<bool>();
 }
 
 absl::StatusOr<std::int64_t> TimeOutJobs(Tx& tx, int limit) {

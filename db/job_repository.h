@@ -63,21 +63,12 @@ absl::Status KnockFailed(Tx& tx, const std::vector<JobFence>& fences,
 
 // The job to serve in a session of this device: unfinished, not being verified, not held by a worker. Locked.
 absl::StatusOr<std::optional<JobRecord>> FindJobForSession(Tx& tx, std::int64_t device_id);
-// Takes the job up for a session; the new attempt is the fence of the session.
-absl::StatusOr<JobFence> BindJobToSession(Tx& tx, std::int64_t job_id, absl::Duration lifetime);
-// Still held at that attempt? Locks the row. Moves its run_at (the session's expiry) on.
-absl::StatusOr<std::optional<JobRecord>> RefreshSessionJob(Tx& tx, const JobFence& fence,
-                                                           absl::Duration lifetime);
-absl::Status SetJobReason(Tx& tx, const JobFence& fence, const std::string& reason, const std::string& text);
 absl::Status SetJobCertificate(Tx& tx, const JobFence& fence, std::int64_t certificate_id);
 // A busy phone will call by itself: the session it opens until then counts as caused by us.
 absl::Status ExtendKnock(Tx& tx, std::int64_t device_id, absl::Duration lifetime);
 absl::Status ForgetKnock(Tx& tx, std::int64_t device_id);
 // Makes offline-deferred and scheduled jobs of a phone that just showed itself due at once. Returns how many.
 absl::StatusOr<std::int64_t> HastenJobs(Tx& tx, std::int64_t device_id);
-// Does the device have work that a further session could do?
-absl::StatusOr<bool> HasDeliverableJobs(Tx& tx, std::int64_t device_id);
-
 // Ends what is past its deadline. At most `limit`; returns how many.
 absl::StatusOr<std::int64_t> TimeOutJobs(Tx& tx, int limit);
 

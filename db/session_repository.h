@@ -31,13 +31,30 @@ struct SessionRecord {
   std::optional<JobFence> job;
 };
 
-// Locked until the transaction ends. Nothing when there is none or it has expired.
-absl::StatusOr<std::optional<SessionRecord>> FindSessionForUpdate(Tx& tx, const base::Bytes& cookie_hash);
+// A session and what it delivers; both rows are locked until the transaction ends.
+struct SessionWork {
+  SessionRecord session;
+  std::optional<JobRecord> job;    // nothing when it was cancelled, superseded or timed out meanwhile
+  base::Bytes certificate_serial;  // of the job's certificate
+};
+
+// Nothing when there is none or it has expired.
+absl::StatusOr<std::optional<SessionWork>> FindSessionForUpdate(Tx& tx, const base::Bytes& cookie_hash);
 // Replaces whatever session the device had.
 absl::Status OpenSession(Tx& tx, const base::Bytes& cookie_hash, const SessionRecord& session,
                          const std::string& reason, absl::Duration lifetime);
+// The same for a delivery: takes the job up; its new attempt is the fence of the session.
+absl::StatusOr<JobFence> OpenJobSession(Tx& tx, const base::Bytes& cookie_hash, const SessionRecord& session,
+                                        std::int64_t job_id, const std::string& reason,
+                                        absl::Duration lifetime);
 // Next step; the lifetime starts anew.
 absl::Status AdvanceSession(Tx& tx, const SessionRecord& session, absl::Duration lifetime);
+// The same for a delivery, with the reason that its job is to show.
+absl::Status AdvanceJobSession(Tx& tx, const SessionRecord& session, absl::Duration lifetime,
+                               const std::string& job_reason, const std::string& text);
+// Ends a session whose job has been released. True when the device has work for a further session; otherwise
+// the knock that caused this one is used up.
+absl::StatusOr<bool> FinishJobSession(Tx& tx, const SessionRecord& session);
 absl::Status CloseSession(Tx& tx, std::int64_t session_id);
 absl::Status CloseSessionsOfDevice(Tx& tx, std::int64_t device_id);
 // At most `limit`; returns how many went. Their jobs come back through their own run_at.

@@ -162,32 +162,37 @@ HttpResponse PhoneDialogue::Handle(const HttpRequest& request) {
   return Respond(message->nonce, answer);
 }
 
-HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answer) {
-  std::optional<std::int64_t> certificate = answer.certificate_id;
-  if (answer.order) {
-    absl::StatusOr<std::int64_t> issued = issuance_.IssueBatch({*answer.order})[0];
-    absl::Status stored = issued.status();
-    if (stored.ok()) {
-      certificate = *issued;
-      stored = database_.InTransaction("session_certificate", [&](db::Tx& tx) {
-        return db::SetJobCertificate(tx, answer.order->job, *issued);
+// The job had no certificate yet: the phone called before a worker came to it.
+absl::StatusOr<db::DeliverableRecord> PhoneDialogue::IssueNow(const CertificateOrder& order) {
+  const std::vector<absl::StatusOr<std::int64_t>> issued = issuance_.IssueBatch({order});
+  RETURN_IF_ERROR(issued[0].status());
+  const std::int64_t certificate = *issued[0];
+  return database_.InTransactionReturning(
+      "session_certificate", [&](db::Tx& tx) -> absl::StatusOr<db::DeliverableRecord> {
+        RETURN_IF_ERROR(db::SetJobCertificate(tx, order.job, certificate));
+        return db::GetDeliverable(tx, certificate);
       });
-    }
-    if (!stored.ok()) return CleanUp(nonce, "");  // the job comes back when its session expires
-  }
+}
+
+HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answer) {
   if (answer.verifiable) on_verifiable_();
   HttpResponse response;
   if (!answer.new_cookie.empty()) {
     response.set_cookie = absl::StrCat(kCookieName, "=", answer.new_cookie, "; Path=/; Secure; HttpOnly");
   }
-  if (!certificate) {
+  if (!answer.deliverable && !answer.order) {
     response.body = phone::PrintDlsMessage(nonce, answer.action, answer.items);
     return response;
   }
+  // When this fails, the job comes back as its session expires.
+  absl::StatusOr<db::DeliverableRecord> deliverable =
+      answer.order ? IssueNow(*answer.order) : *answer.deliverable;
+  if (!deliverable.ok()) return CleanUp(nonce, "");
   absl::StatusOr<base::Secret> pkcs12 =
-      issuance_.LoadPkcs12(*certificate, options_.pkcs12_passphrase, options_.pkcs12_encryption);
+      issuance_.MakePkcs12(*deliverable, options_.pkcs12_passphrase, options_.pkcs12_encryption);
   if (!pkcs12.ok()) {
-    base::LogError("pkcs12_failed", {{"certificate", *certificate}, {"error", pkcs12.status()}});
+    base::LogError("pkcs12_failed",
+                   {{"certificate", ca::HexLower(deliverable->serial)}, {"error", pkcs12.status()}});
     return CleanUp(nonce, "");
   }
   std::vector<Item> items{{options_.write_item, std::nullopt,
@@ -299,11 +304,11 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
   session.door = "default";
   session.remote_address = request.remote_address;
   session.step = db::session_step::kWrite;
-  ASSIGN_OR_RETURN(session.job, db::BindJobToSession(tx, job.id, options_.session_timeout));
-  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session,
-                                  phone::PrintReason(message.reason), options_.session_timeout));
+  ASSIGN_OR_RETURN(session.job,
+                   db::OpenJobSession(tx, CookieHash(answer.new_cookie), session, job.id,
+                                      phone::PrintReason(message.reason), options_.session_timeout));
   if (job.certificate_id) {
-    answer.certificate_id = job.certificate_id;
+    ASSIGN_OR_RETURN(answer.deliverable, db::GetDeliverable(tx, *job.certificate_id));
   } else {
     ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
     ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
@@ -319,24 +324,19 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReply(db::Tx& tx, const HttpRequest& request,
                                                              const WorkpointMessage& message) {
-  std::optional<db::SessionRecord> session;
+  std::optional<db::SessionWork> work;
   for (const std::string& cookie : ReadSessionCookies(request.cookie)) {
-    ASSIGN_OR_RETURN(session, db::FindSessionForUpdate(tx, CookieHash(cookie)));
-    if (session) break;
+    ASSIGN_OR_RETURN(work, db::FindSessionForUpdate(tx, CookieHash(cookie)));
+    if (work) break;
   }
   // A reply to nothing, a foreign or expired cookie: the session is over, and the phone is told so.
-  if (!session || session->remote_address != request.remote_address) return Answer{};
-  if (session->step == db::session_step::kInventory) return OnInventory(tx, *session, message);
-  std::optional<db::JobRecord> job;
-  if (session->job) {
-    ASSIGN_OR_RETURN(job, db::RefreshSessionJob(tx, *session->job, options_.session_timeout));
+  if (!work || work->session.remote_address != request.remote_address) return Answer{};
+  if (work->session.step == db::session_step::kInventory) return OnInventory(tx, work->session, message);
+  if (!work->job) return Close(tx, work->session);
+  if (work->session.step == db::session_step::kWrite) {
+    return OnWriteReply(tx, work->session, *work->job, message);
   }
-  if (!job) {  // cancelled, superseded or timed out meanwhile
-    RETURN_IF_ERROR(db::CloseSession(tx, session->id));
-    return Answer{};
-  }
-  if (session->step == db::session_step::kWrite) return OnWriteReply(tx, *session, *job, message);
-  return OnReadBack(tx, *session, *job, message);
+  return OnReadBack(tx, *work, message);
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInventory(db::Tx& tx, db::SessionRecord& session,
@@ -387,19 +387,19 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
              IsHopeless(item.status)));
     return Close(tx, session);
   }
-  RETURN_IF_ERROR(
-      db::SetJobReason(tx, *session.job, db::job_reason::kWritten, "the phone accepted the certificate"));
   session.step = db::session_step::kReadBack;
-  RETURN_IF_ERROR(db::AdvanceSession(tx, session, options_.session_timeout));
+  RETURN_IF_ERROR(db::AdvanceJobSession(tx, session, options_.session_timeout, db::job_reason::kWritten,
+                                        "the phone accepted the certificate"));
   Answer answer;
   answer.action = ActionKind::kReadItems;
   answer.items.push_back({options_.info_item, std::nullopt, "", ""});
   return answer;
 }
 
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, db::SessionRecord& session,
-                                                                const db::JobRecord& job,
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, const db::SessionWork& work,
                                                                 const WorkpointMessage& message) {
+  const db::SessionRecord& session = work.session;
+  const db::JobRecord& job = *work.job;
   // The answer to the write got lost and the phone says it again: so do we.
   if (message.action == "WriteItems") {
     Answer again;
@@ -410,22 +410,18 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, db::
   const std::string info = Clip(message.Value(options_.info_item), 8000);
   RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, job.slot, info));
   const std::string serial = FindSerial(info, options_.serial_prefixes);
-  if (!serial.empty() && job.certificate_id) {
-    ASSIGN_OR_RETURN(db::CertificateRecord certificate, db::GetCertificate(tx, *job.certificate_id));
-    if (ca::HexLower(certificate.serial) != serial) {
-      RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
-                           "the phone reads back a certificate with another serial number", false));
-      return Close(tx, session);
-    }
+  if (!serial.empty() && ca::HexLower(work.certificate_serial) != serial) {
+    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
+                         "the phone reads back a certificate with another serial number", false));
+    return Close(tx, session);
   }
   db::JobRelease release{*session.job, db::job_state::kVerifying, db::job_reason::kReadBack,
                          "written and read back; the phone's web server is to be looked at"};
   release.unanswered = db::JobRelease::Unanswered::kReset;
   if (options_.restart_after_write) release.delay = absl::Seconds(30);
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
-  ASSIGN_OR_RETURN(bool more, db::HasDeliverableJobs(tx, session.device_id));
-  if (!more) RETURN_IF_ERROR(db::ForgetKnock(tx, session.device_id));
-  ASSIGN_OR_RETURN(Answer answer, Close(tx, session));
+  ASSIGN_OR_RETURN(bool more, db::FinishJobSession(tx, session));
+  Answer answer;
   // One job per contact: an idle phone that is told send-solicited comes back at once for the next.
   if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
   if (options_.restart_after_write)
@@ -437,19 +433,14 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, db::
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnPhoneCleanUp(db::Tx& tx, const HttpRequest& request,
                                                                     const WorkpointMessage& message) {
   for (const std::string& cookie : ReadSessionCookies(request.cookie)) {
-    ASSIGN_OR_RETURN(std::optional<db::SessionRecord> session,
-                     db::FindSessionForUpdate(tx, CookieHash(cookie)));
-    if (!session || session->remote_address != request.remote_address) continue;
-    if (session->job) {
-      ASSIGN_OR_RETURN(auto job, db::RefreshSessionJob(tx, *session->job, options_.session_timeout));
+    ASSIGN_OR_RETURN(std::optional<db::SessionWork> work, db::FindSessionForUpdate(tx, CookieHash(cookie)));
+    if (!work || work->session.remote_address != request.remote_address) continue;
+    if (work->job) {
       const std::string why = Clip(message.Value("cleanup-reason"), 200);
-      if (job) {
-        RETURN_IF_ERROR(Fail(tx, *job, db::job_reason::kPhoneCleanUp,
-                             absl::StrCat("the phone ended the session", why.empty() ? "" : ": ", why),
-                             false));
-      }
+      RETURN_IF_ERROR(Fail(tx, *work->job, db::job_reason::kPhoneCleanUp,
+                           absl::StrCat("the phone ended the session", why.empty() ? "" : ": ", why), false));
     }
-    RETURN_IF_ERROR(db::CloseSession(tx, session->id));
+    RETURN_IF_ERROR(db::CloseSession(tx, work->session.id));
   }
   return Answer{};
 }

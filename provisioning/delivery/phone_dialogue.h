@@ -44,9 +44,9 @@ class PhoneDialogue {
   struct Answer {
     phone::ActionKind action = phone::ActionKind::kCleanUp;
     std::vector<phone::Item> items;
-    std::string new_cookie;                      // a session was opened
-    std::optional<std::int64_t> certificate_id;  // WriteItems: deliver this one
-    std::optional<CertificateOrder> order;       // … or issue it first
+    std::string new_cookie;                            // a session was opened
+    std::optional<db::DeliverableRecord> deliverable;  // WriteItems: this one
+    std::optional<CertificateOrder> order;             // … or issue it first
     bool verifiable = false;
   };
 
@@ -62,7 +62,7 @@ class PhoneDialogue {
                                      const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnWriteReply(db::Tx& tx, db::SessionRecord& session, const db::JobRecord& job,
                                       const phone::WorkpointMessage& message);
-  absl::StatusOr<Answer> OnReadBack(db::Tx& tx, db::SessionRecord& session, const db::JobRecord& job,
+  absl::StatusOr<Answer> OnReadBack(db::Tx& tx, const db::SessionWork& work,
                                     const phone::WorkpointMessage& message);
 
   absl::StatusOr<std::optional<db::DeviceRecord>> Register(db::Tx& tx, const std::string& mac,
@@ -75,6 +75,7 @@ class PhoneDialogue {
   absl::Status Fail(db::Tx& tx, const db::JobRecord& job, const std::string& reason, const std::string& text,
                     bool final);
   bool Admitted(const std::string& address) const;
+  absl::StatusOr<db::DeliverableRecord> IssueNow(const CertificateOrder& order);
   phone::HttpResponse Respond(const std::string& nonce, const Answer& answer);
   phone::HttpResponse CleanUp(const std::string& nonce, const std::string& why);
 

@@ -14,6 +14,12 @@
 #include "db/device_repository.h"
 
 namespace phonepki::provisioning {
+namespace {
+
+// Lets results and due jobs gather into sets; nobody waits for a verdict that closely.
+constexpr absl::Duration kBreath = absl::Milliseconds(50);
+
+}  // namespace
 
 ProbeWorker::ProbeWorker(db::Database& database, phone::IoRuntime& io, const DeliveryOptions& options,
                          std::string name)
@@ -37,10 +43,9 @@ void ProbeWorker::Run() {
   while (wake_->WaitFor(wait)) {
     absl::StatusOr<int> worked = RunOnce();
     if (!worked.ok()) base::LogWarn("probe_worker_failed", {{"error", worked.status()}});
-    // A short breath lets results gather into sets.
-    wait = worked.ok() && *worked > 0 ? absl::Milliseconds(10) : options_.poll;
-    absl::MutexLock lock(&results_->mutex);
-    if (!results_->done.empty()) wait = absl::Milliseconds(10);
+    const bool busy = worked.ok() && *worked > 0;
+    if (busy) wake_->Rest(kBreath);
+    wait = busy ? absl::ZeroDuration() : options_.poll;
   }
 }
 

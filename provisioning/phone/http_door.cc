@@ -2,12 +2,13 @@
 
 #include "provisioning/phone/io_context.h"
 
+#include <signal.h>
+
 #include <optional>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/write.hpp>
@@ -25,6 +26,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "provisioning/phone/tls_stream.h"
 
 namespace phonepki::provisioning::phone {
 
@@ -34,6 +36,7 @@ using tcp = asio::ip::tcp;
 using Error = boost::system::error_code;
 
 IoRuntime::IoRuntime(int threads) : context_(std::make_unique<Context>(threads)) {
+  signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets without MSG_NOSIGNAL
   for (int i = 0; i < threads; ++i) context_->threads.emplace_back([this] { context_->io.run(); });
 }
 
@@ -145,9 +148,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
       };
     }
     if constexpr (!std::is_same_v<Stream, tcp::socket>) {
-      SSL_set_mode(stream_.native_handle(), SSL_MODE_RELEASE_BUFFERS);
       Deadline(core_->options.handshake_timeout);
-      stream_.async_handshake(asio::ssl::stream_base::server, [self = this->shared_from_this()](Error error) {
+      stream_.async_handshake([self = this->shared_from_this()](Error error) {
         if (error) {
           ++self->core_->counters.handshake_failed;
           return self->Finish();
@@ -370,8 +372,8 @@ void HttpDoor::Core::Accept() {
       Error ignored;
       socket.set_option(tcp::no_delay(true), ignored);
       if (self->tls) {
-        std::make_shared<Connection<asio::ssl::stream<tcp::socket>>>(self, address, std::move(socket),
-                                                                     *self->tls)
+        std::make_shared<Connection<TlsStream>>(self, address, std::move(socket), self->tls->native_handle(),
+                                                TlsStream::Side::kServer)
             ->Start();
       } else {
         std::make_shared<Connection<tcp::socket>>(self, address, std::move(socket))->Start();

@@ -6,7 +6,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/streambuf.hpp>
@@ -19,6 +18,7 @@
 #include <absl/strings/strip.h>
 
 #include "base/error.h"
+#include "provisioning/phone/tls_stream.h"
 
 namespace phonepki::provisioning::phone {
 namespace {
@@ -119,7 +119,9 @@ asio::ssl::context& ProbeTls() {
 class ProbeAttempt : public Attempt<ProbeAttempt> {
  public:
   ProbeAttempt(asio::io_context& io, std::function<void(ProbeResult)> done)
-      : Attempt(io), stream_(strand_, ProbeTls()), done_(std::move(done)) {}
+      : Attempt(io),
+        stream_(tcp::socket(strand_), ProbeTls().native_handle(), TlsStream::Side::kClient),
+        done_(std::move(done)) {}
 
   void Start(const tcp::endpoint& endpoint, absl::Duration timeout) {
     Deadline(timeout, [self = shared_from_this()] {
@@ -127,7 +129,7 @@ class ProbeAttempt : public Attempt<ProbeAttempt> {
     });
     stream_.next_layer().async_connect(endpoint, [self = shared_from_this()](Error error) {
       if (error) return self->Finish({Unreachable("the phone's web server cannot be reached", error), {}});
-      self->stream_.async_handshake(asio::ssl::stream_base::client, [self](Error failed) {
+      self->stream_.async_handshake([self](Error failed) {
         if (failed) return self->Finish({Unreachable("TLS with the phone's web server failed", failed), {}});
         self->ReadCertificate();
       });
@@ -157,7 +159,7 @@ class ProbeAttempt : public Attempt<ProbeAttempt> {
     std::exchange(done_, nullptr)(std::move(result));
   }
 
-  asio::ssl::stream<tcp::socket> stream_;
+  TlsStream stream_;
   std::function<void(ProbeResult)> done_;
 };
 

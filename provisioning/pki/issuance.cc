@@ -249,18 +249,16 @@ absl::StatusOr<ConnectorTestResult> Issuance::Test(std::int64_t connector_id, co
   return ConnectorTestResult{*std::move(der), absl::Now() - start};
 }
 
-absl::StatusOr<base::Secret> Issuance::LoadPkcs12(std::int64_t certificate_id, const base::Secret& passphrase,
-                                                  ca::Pkcs12Encryption encryption) {
-  ASSIGN_OR_RETURN(db::DeliverableRecord found,
-                   database_.InTransactionReturning("certificate_deliverable", [&](db::Tx& tx) {
-                     return db::GetDeliverable(tx, certificate_id);
-                   }));
-  if (found.wrapped_key.empty()) {
+absl::StatusOr<base::Secret> Issuance::MakePkcs12(const db::DeliverableRecord& deliverable,
+                                                  const base::Secret& passphrase,
+                                                  ca::Pkcs12Encryption encryption) const {
+  if (deliverable.wrapped_key.empty()) {
     return Refuse("KEY_ERASED", "the private key of this certificate has been erased after activation");
   }
-  ASSIGN_OR_RETURN(base::Secret der, keystore_.Unwrap(found.wrapped_key, ca::PhoneKeyPurpose(found.serial)));
+  ASSIGN_OR_RETURN(base::Secret der,
+                   keystore_.Unwrap(deliverable.wrapped_key, ca::PhoneKeyPurpose(deliverable.serial)));
   ASSIGN_OR_RETURN(ca::PrivateKey key, ca::PrivateKey::FromPkcs8Der(der));
-  return ca::WritePkcs12(found.certificate, key, found.chain, passphrase, encryption, "phonepki");
+  return ca::WritePkcs12(deliverable.certificate, key, deliverable.chain, passphrase, encryption, "phonepki");
 }
 
 }  // namespace phonepki::provisioning

@@ -58,8 +58,9 @@ class Issuance {
   absl::StatusOr<ConnectorTestResult> Test(std::int64_t connector_id, const std::string& actor);
 
   // Certificate, key and parents up to but not including the root (C-01). kFailedPrecondition KEY_ERASED.
-  absl::StatusOr<base::Secret> LoadPkcs12(std::int64_t certificate_id, const base::Secret& passphrase,
-                                          ca::Pkcs12Encryption encryption);
+  absl::StatusOr<base::Secret> MakePkcs12(const db::DeliverableRecord& deliverable,
+                                          const base::Secret& passphrase,
+                                          ca::Pkcs12Encryption encryption) const;
 
  private:
   // What a connector stands for at this moment; looked up at most once a second.

@@ -175,6 +175,13 @@ class Server:
         except grpc.RpcError as failure:
             raise Refusal(failure) from None
 
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(name + " "):
+                    return float(line.split()[1])
+        raise AssertionError(f"no metric {name}")
+
     def sql(self, statement):
         """Rows of text, asked of PostgreSQL itself."""
         done = subprocess.run(
