@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include <absl/time/clock.h>
 #include <gtest/gtest.h>
 
 namespace phonepki::base {
@@ -25,6 +26,23 @@ TEST(WakeSignalTest, AnotherThreadWakesTheWaiter) {
   std::thread other([&] { signal.Wake(); });
   EXPECT_TRUE(signal.WaitFor(absl::InfiniteDuration()));
   other.join();
+}
+
+TEST(WakeSignalTest, ARestIsNotEndedByAWakeAndDoesNotUseItUp) {
+  WakeSignal signal;
+  signal.Wake();
+  const absl::Time start = absl::Now();
+  signal.Rest(absl::Milliseconds(20));
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(20));
+  EXPECT_TRUE(signal.WaitFor(absl::InfiniteDuration()));
+}
+
+TEST(WakeSignalTest, AStopEndsARest) {
+  WakeSignal signal;
+  std::thread other([&] { signal.Stop(); });
+  signal.Rest(absl::InfiniteDuration());
+  other.join();
+  EXPECT_TRUE(signal.stopped());
 }
 
 TEST(WakeSignalTest, AStoppedSignalNeverWaitsAgain) {

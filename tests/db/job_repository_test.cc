@@ -10,6 +10,7 @@
 
 #include "db/deployment_repository.h"
 #include "db/location_repository.h"
+#include "db/session_repository.h"
 #include "tests/db/db_fixture.h"
 
 namespace phonepki::db {
@@ -23,8 +24,19 @@ using ::testing::UnorderedElementsAre;
 constexpr absl::Duration kLife = absl::Minutes(2);
 constexpr absl::Duration kGap = absl::Minutes(5);
 
+const base::Bytes kCookie(32, 1);
+
 class JobRepositoryTest : public DbFixture {
  protected:
+  // The phone calls, and the job goes on in its session.
+  JobFence TakeUp(std::int64_t job_id) {
+    SessionRecord session;
+    session.device_id = DeviceOf(job_id);
+    session.door = "default";
+    session.remote_address = "10.0.0.2";
+    session.step = session_step::kWrite;
+    return Do([&](Tx& tx) { return OpenJobSession(tx, kCookie, session, job_id, "solicited", kLife); });
+  }
   std::vector<std::string> History(std::int64_t job_id) {
     std::vector<std::string> lines;
     for (const JobEventRecord& event : Do([&](Tx& tx) { return ListJobEvents(tx, job_id); })) {
@@ -206,10 +218,8 @@ TEST_F(JobRepositoryTest, AFormerHolderUpdatesNothing) {
 
   EXPECT_THAT(Release(former, "failed"), IsEmpty());
   EXPECT_THAT(Arm({order}), IsEmpty());
-  Run([&](Tx& tx) { return SetJobReason(tx, former, "STALE", ""); });
   Run([&](Tx& tx) { return SetJobCertificate(tx, former, order.certificate_id); });
   Run([&](Tx& tx) { return KnockFailed(tx, {former}, {kGap}, {"nobody"}, kGap); });
-  EXPECT_FALSE(Do([&](Tx& tx) { return RefreshSessionJob(tx, former, kLife); }).has_value());
   EXPECT_THAT(Do([&](Tx& tx) { return HeldJobs(tx, {former}); }), IsEmpty());
 
   const JobRecord job = Job(id);
@@ -234,11 +244,12 @@ TEST_F(JobRepositoryTest, ASessionTakesTheJobFromItsFormerHolder) {
   ASSERT_THAT(Arm({OrderFor(fence)}), ElementsAre(id));
   const std::int64_t device = DeviceOf(id);
   ASSERT_TRUE(Do([&](Tx& tx) { return FindJobForSession(tx, device); }).has_value());
-  const JobFence session = Do([&](Tx& tx) { return BindJobToSession(tx, id, kLife); });
+  const JobFence session = TakeUp(id);
   EXPECT_GT(session.attempt, fence.attempt);
   Run([&](Tx& tx) { return KnockFailed(tx, {fence}, {kGap}, {"too late"}, kGap); });
   EXPECT_EQ(Job(id).state, "running");
-  EXPECT_TRUE(Do([&](Tx& tx) { return RefreshSessionJob(tx, session, kLife); }).has_value());
+  EXPECT_THAT(Release(fence, "failed"), IsEmpty());
+  EXPECT_THAT(Release(session, "verifying"), ElementsAre(id));
 }
 
 TEST_F(JobRepositoryTest, AJobInAWorkersHandsIsNotServedInASession) {
@@ -376,8 +387,12 @@ TEST_F(JobRepositoryTest, EveryChangeOfStateOrReasonIsInTheHistory) {
   const std::int64_t id = AddJob(1);
   const JobFence fence = ClaimOne();  // no change of state: no row
   ASSERT_THAT(Arm({OrderFor(fence)}), SizeIs(1));
-  const JobFence session = Do([&](Tx& tx) { return BindJobToSession(tx, id, kLife); });
-  Run([&](Tx& tx) { return SetJobReason(tx, session, "WRITTEN", ""); });
+  const JobFence session = TakeUp(id);
+  Run([&](Tx& tx) -> absl::Status {
+    auto found = FindSessionForUpdate(tx, kCookie);
+    if (!found.ok()) return found.status();
+    return AdvanceJobSession(tx, (*found)->session, kLife, "WRITTEN", "");
+  });
   ASSERT_THAT(Release(session, "verifying", "READ_BACK"), SizeIs(1));
   Sql("UPDATE job SET state = 'succeeded', reason = 'VERIFIED', finished_at = now()");  // nobody can go round
                                                                                         // it

@@ -22,26 +22,37 @@ class SessionRepositoryTest : public DbFixture {
             absl::Duration lifetime = absl::Minutes(1)) {
     Run([&](Tx& tx) { return OpenSession(tx, cookie, session, "start-up", lifetime); });
   }
-  std::optional<SessionRecord> Find(const base::Bytes& cookie) {
+  JobFence OpenFor(std::int64_t job_id, const base::Bytes& cookie = kCookie) {
+    const SessionRecord session = NewSession(DeviceOf(job_id));
+    return Do(
+        [&](Tx& tx) { return OpenJobSession(tx, cookie, session, job_id, "solicited", absl::Minutes(1)); });
+  }
+  std::optional<SessionWork> FindWork(const base::Bytes& cookie) {
     return Do([&](Tx& tx) { return FindSessionForUpdate(tx, cookie); });
+  }
+  std::optional<SessionRecord> Find(const base::Bytes& cookie) {
+    std::optional<SessionWork> work = FindWork(cookie);
+    return work ? std::optional(work->session) : std::nullopt;
   }
 };
 
 TEST_F(SessionRepositoryTest, IsFoundByAnyReplicaThroughItsCookie) {
   const std::int64_t job = AddJob(1);
-  SessionRecord session = NewSession(DeviceOf(job));
-  session.job = JobFence{job, 3};
-  Open(kCookie, session);
+  const JobFence fence = OpenFor(job);
   auto replica = OpenDatabase();
   auto found = replica->InTransactionReturning("t", [](Tx& tx) { return FindSessionForUpdate(tx, kCookie); });
   ASSERT_OK(found);
   ASSERT_TRUE(found->has_value());
-  EXPECT_EQ((*found)->device_id, session.device_id);
-  EXPECT_EQ((*found)->remote_address, "10.0.0.2");
-  EXPECT_EQ((*found)->step, "inventory");
-  ASSERT_TRUE((*found)->job.has_value());
-  EXPECT_EQ((*found)->job->job_id, job);
-  EXPECT_EQ((*found)->job->attempt, 3);
+  const SessionWork& work = **found;
+  EXPECT_EQ(work.session.device_id, DeviceOf(job));
+  EXPECT_EQ(work.session.remote_address, "10.0.0.2");
+  EXPECT_EQ(work.session.step, "inventory");
+  ASSERT_TRUE(work.session.job.has_value());
+  EXPECT_EQ(work.session.job->job_id, job);
+  EXPECT_EQ(work.session.job->attempt, fence.attempt);
+  ASSERT_TRUE(work.job.has_value());
+  EXPECT_EQ(work.job->state, "running");
+  EXPECT_EQ(work.job->reason, "IN_SESSION");
   EXPECT_FALSE(Find(kOther).has_value());
 }
 
@@ -86,11 +97,52 @@ TEST_F(SessionRepositoryTest, ClosesByIdAndByDevice) {
   const std::int64_t device = AddDevice(2);
   Open(kCookie, NewSession(AddDevice(1)));
   Open(kOther, NewSession(device));
-  Run([&](Tx& tx) { return CloseSession(tx, (*FindSessionForUpdate(tx, kCookie))->id); });
+  Run([&](Tx& tx) { return CloseSession(tx, (*FindSessionForUpdate(tx, kCookie))->session.id); });
   EXPECT_FALSE(Find(kCookie).has_value());
   EXPECT_TRUE(Find(kOther).has_value());
   Run([&](Tx& tx) { return CloseSessionsOfDevice(tx, device); });
   EXPECT_FALSE(Find(kOther).has_value());
+}
+
+TEST_F(SessionRepositoryTest, AJobThatSomebodyElseTookUpIsNotServedAnyMore) {
+  const std::int64_t job = AddJob(1);
+  const JobFence fence = OpenFor(job);
+  ASSERT_TRUE(Do([&](Tx& tx) { return CancelJob(tx, job, ""); }));
+  const auto work = FindWork(kCookie);
+  ASSERT_TRUE(work.has_value());
+  EXPECT_EQ(work->session.job->attempt, fence.attempt);
+  EXPECT_FALSE(work->job.has_value());
+}
+
+TEST_F(SessionRepositoryTest, AdvancingNotesTheJobOnlyUnderItsFence) {
+  const std::int64_t job = AddJob(1);
+  OpenFor(job);
+  SessionRecord session = *Find(kCookie);
+  session.step = session_step::kReadBack;
+  const auto advance = [&](const std::string& reason) {
+    Run([&](Tx& tx) { return AdvanceJobSession(tx, session, absl::Hours(1), reason, ""); });
+  };
+  advance("WRITTEN");
+  EXPECT_EQ(Job(job).reason, "WRITTEN");
+  EXPECT_TRUE(Value<bool>("SELECT run_at > now() + interval '50 minutes' FROM job"));
+  EXPECT_EQ(Find(kCookie)->step, "read_back");
+  Sql("UPDATE job SET attempt = attempt + 1");
+  advance("STALE");
+  EXPECT_EQ(Job(job).reason, "WRITTEN");
+}
+
+TEST_F(SessionRepositoryTest, TheKnockIsForgottenWhenNoFurtherWorkWaits) {
+  const std::int64_t job = AddJob(1);
+  Sql("UPDATE device SET knock_expires_at = now() + interval '1 minute'");
+  OpenFor(job);
+  const SessionRecord session = *Find(kCookie);
+  Sql("UPDATE job SET state = 'deferred'");
+  EXPECT_TRUE(Do([&](Tx& tx) { return FinishJobSession(tx, session); }));
+  EXPECT_FALSE(Find(kCookie).has_value());
+  EXPECT_FALSE(Value<bool>("SELECT knock_expires_at IS NULL FROM device"));
+  Sql("UPDATE job SET state = 'verifying'");
+  EXPECT_FALSE(Do([&](Tx& tx) { return FinishJobSession(tx, session); }));
+  EXPECT_TRUE(Value<bool>("SELECT knock_expires_at IS NULL FROM device"));
 }
 
 TEST_F(SessionRepositoryTest, GoesWithItsDevice) {
