@@ -67,9 +67,9 @@ absl::StatusOr<CertificateRecord> GetCertificate(Tx& tx, std::int64_t id);      
 absl::StatusOr<std::vector<CertificateRecord>> GetCertificates(Tx& tx, const std::vector<std::int64_t>& ids);
 
 struct CertificateFilter {
-  std::optional<std::int64_t> ca_id;
-  std::optional<std::int64_t> device_id;
-  base::Bytes serial;  // empty = any
+  std::optional<std::int64_t> ca_id = {};
+  std::optional<std::int64_t> device_id = {};
+  base::Bytes serial = {};  // empty = any
 };
 // Newest first, ids below `before`.
 absl::StatusOr<std::vector<CertificateRecord>> ListCertificates(Tx& tx, const CertificateFilter& filter,

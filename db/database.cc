@@ -90,6 +90,14 @@ std::optional<absl::Time> ToOptionalTime(const pqxx::field& field) {
 
 Tx::Tx(PooledConnection& connection, pqxx::work& work) : connection_(connection), work_(work) {}
 
+// Inside a catch block.
+absl::Status Tx::Failed(const char* what) {
+  absl::Status status = MapCurrentException(what);
+  if (absl::IsUnavailable(status)) connection_.broken = true;
+  failure_.Update(status);
+  return status;
+}
+
 absl::StatusOr<pqxx::result> Tx::Guard(const Query& query, absl::FunctionRef<pqxx::result()> run) {
   return GuardPlanned(query, [&] {
     if (connection_.prepared.insert(query.name).second) connection_.connection.prepare(query.name, query.sql);
@@ -103,9 +111,7 @@ absl::StatusOr<pqxx::result> Tx::GuardPlanned(const Query& query, absl::Function
     connection_.executed = true;
     return result;
   } catch (const std::exception&) {
-    absl::Status status = MapCurrentException(query.name);
-    if (absl::IsUnavailable(status)) connection_.broken = true;
-    return status;
+    return Failed(query.name);
   }
 }
 
@@ -114,7 +120,7 @@ absl::StatusOr<pqxx::result> Tx::ExecuteScript(const std::string& sql) {
     connection_.executed = true;
     return work_.exec(sql);
   } catch (const std::exception&) {
-    return MapCurrentException("script");
+    return Failed("script");
   }
 }
 
@@ -165,6 +171,13 @@ void Database::Release(std::unique_ptr<PooledConnection> connection) {
   idle_.push_back(std::move(connection));
 }
 
+void Database::DiscardIdle() {
+  std::deque<std::unique_ptr<PooledConnection>> discarded;  // closed outside the lock
+  absl::MutexLock lock(&mutex_);
+  open_ -= static_cast<int>(idle_.size());
+  discarded.swap(idle_);
+}
+
 absl::Status Database::RunOnce(const char* name, absl::FunctionRef<absl::Status(Tx&)> fn,
                                bool* never_started) {
   ASSIGN_OR_RETURN(std::unique_ptr<PooledConnection> connection, Acquire());
@@ -174,11 +187,14 @@ absl::Status Database::RunOnce(const char* name, absl::FunctionRef<absl::Status(
     pqxx::work work(connection->connection);
     Tx tx(*connection, work);
     status = fn(tx);
+    status.Update(tx.failure());
     if (status.ok()) work.commit();
   } catch (const std::exception&) {
     status = MapCurrentException(name);
     connection->broken = true;
   }
+  // Where one connection is dead the others are, too: after a restart of the server all of them.
+  if (connection->broken && absl::IsUnavailable(status)) DiscardIdle();
   *never_started = connection->broken && !connection->executed;
   Release(std::move(connection));
   return status;

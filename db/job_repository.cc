@@ -41,7 +41,8 @@ constexpr Query kClaimDueKnocks{"job_claim_due_knocks", R"sql(
        SET worker = $2, attempt = attempt + 1, lease_expires_at = now() + make_interval(secs => $3::float8)
       FROM due WHERE job.id = due.id
     RETURNING job.*)
-  SELECT )sql" JOB_COLUMNS R"sql( FROM claimed j JOIN device v ON v.id = j.device_id)sql"};
+  SELECT )sql" JOB_COLUMNS R"sql( FROM claimed j JOIN device v ON v.id = j.device_id
+   ORDER BY j.location_id <= $4, j.location_id, j.run_at, j.id)sql"};
 
 constexpr Query kClaimDueProbes{"job_claim_due_probes", R"sql(
   WITH due AS (

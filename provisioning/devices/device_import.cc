@@ -2,12 +2,17 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
+
 #include <absl/container/flat_hash_map.h>
 #include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "ca/x509/utf8.h"
 #include "db/deployment_repository.h"
 #include "db/device_repository.h"
 #include "provisioning/phone/wpi_message.h"
@@ -16,10 +21,14 @@ namespace phonepki::provisioning {
 namespace {
 
 constexpr int kStep = 1000;  // rows in one transaction
+constexpr char kByteOrderMark[] = "\xef\xbb\xbf";
 constexpr const char* kColumns[] = {"mac", "e164", "ip", "fqdn", "device_type", "description"};
 
 absl::Status Take(const std::string& column, const std::string& value, db::DeviceRecord& device) {
   if (value.size() > 255) return base::InvalidField(column, "TOO_LONG", "at most 255 characters");
+  if (value.find('\0') != std::string::npos || ca::CountCharacters(value) < 0) {
+    return base::InvalidField(column, "ENCODING", "must be UTF-8; save the file as \"CSV UTF-8\"");
+  }
   if (column == "mac") {
     ASSIGN_OR_RETURN(device.mac, phone::ParseMac(value));
   } else if (column == "e164") {
@@ -42,6 +51,26 @@ absl::Status Take(const std::string& column, const std::string& value, db::Devic
     device.description = value;
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> ReadHeader(const std::vector<std::string>& fields) {
+  std::vector<std::string> columns;
+  for (const std::string& field : fields) {
+    const std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(field));
+    if (std::find(std::begin(kColumns), std::end(kColumns), name) == std::end(kColumns)) {
+      return base::InvalidField("csv", "CSV_HEADER",
+                                absl::StrCat("unknown column \"", absl::CHexEscape(name.substr(0, 40)),
+                                             "\"; known are mac, e164, ip, fqdn, device_type, description"));
+    }
+    if (std::find(columns.begin(), columns.end(), name) != columns.end()) {
+      return base::InvalidField("csv", "CSV_HEADER", absl::StrCat("the column ", name, " stands twice"));
+    }
+    columns.push_back(name);
+  }
+  if (std::find(columns.begin(), columns.end(), "mac") == columns.end()) {
+    return base::InvalidField("csv", "CSV_HEADER", "the column mac is missing");
+  }
+  return columns;
 }
 
 // A column that is absent from the file keeps what is known.
@@ -109,7 +138,7 @@ std::vector<CsvRecord> ParseCsv(const std::string& text) {
     if (!blank) records.push_back(std::move(record));
     record = {line, {}};
   };
-  for (std::size_t i = 0; i < text.size(); ++i) {
+  for (std::size_t i = absl::StartsWith(text, kByteOrderMark) ? 3 : 0; i < text.size(); ++i) {
     const char c = text[i];
     if (c == '\n') ++line;
     if (quoted) {
@@ -141,17 +170,7 @@ absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& pl
   const std::vector<CsvRecord> records = ParseCsv(csv);
   if (records.empty())
     return base::InvalidField("csv", "CSV_HEADER", "the file is empty; its first line names the columns");
-  std::vector<std::string> columns;
-  for (const std::string& name : records[0].fields) {
-    columns.push_back(absl::AsciiStrToLower(absl::StripAsciiWhitespace(name)));
-    bool known = false;
-    for (const char* column : kColumns) known |= columns.back() == column;
-    if (!known) {
-      return base::InvalidField("csv", "CSV_HEADER",
-                                absl::StrCat("unknown column \"", columns.back(),
-                                             "\"; known are mac, e164, ip, fqdn, device_type, description"));
-    }
-  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> columns, ReadHeader(records[0].fields));
   ImportResult result;
   std::vector<db::DeviceRecord> rows;
   absl::flat_hash_map<std::string, std::int64_t> seen;

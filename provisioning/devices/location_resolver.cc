@@ -96,7 +96,7 @@ LocationResolver::LocationResolver(const std::vector<db::LocationRecord>& locati
   for (const db::LocationRecord& location : locations) {
     if (location.is_default) default_location_ = location.id;
     for (const db::LocationRuleRecord& rule : location.rules) {
-      Candidate candidate{location.priority, static_cast<int>(rule.value.size()), location.id};
+      Candidate candidate{location.priority, 0, location.id};
       if (rule.kind == "device") {
         candidate.specificity = kDeviceSpecificity;
         const auto [known, added] = devices_.try_emplace(rule.value, candidate);
@@ -110,6 +110,7 @@ LocationResolver::LocationResolver(const std::vector<db::LocationRecord>& locati
         const bool prefix = rule.kind == "e164_prefix" || absl::EndsWith(rule.value, "*");
         std::string text = rule.value;
         if (rule.kind == "device_type" && prefix) text.pop_back();
+        candidate.specificity = static_cast<int>(text.size()) + (prefix ? 0 : 1);
         (rule.kind == "e164_prefix" ? e164_ : types_).push_back({text, prefix, candidate});
       }
     }

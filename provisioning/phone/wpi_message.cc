@@ -44,6 +44,15 @@ std::string LocalName(const pugi::xml_node& node) {
   return colon == std::string::npos ? name : name.substr(colon + 1);
 }
 
+// All of it: a CDATA section or a comment cuts text into several nodes.
+std::string TextOf(const pugi::xml_node& node) {
+  std::string text;
+  for (const pugi::xml_node& part : node.children()) {
+    if (part.type() == pugi::node_pcdata || part.type() == pugi::node_cdata) text += part.value();
+  }
+  return Trimmed(text.c_str());
+}
+
 pugi::xml_node Child(const pugi::xml_node& parent, const char* name) {
   for (const pugi::xml_node& child : parent.children()) {
     if (absl::EqualsIgnoreCase(LocalName(child), name)) return child;
@@ -59,7 +68,7 @@ int DepthOf(const pugi::xml_node& node, int limit) {
 }
 
 absl::Status ReadReason(const pugi::xml_node& node, WorkpointMessage& message) {
-  const std::string text = Trimmed(node.text().get());
+  const std::string text = TextOf(node);
   const auto* found = std::find_if(std::begin(kReasons), std::end(kReasons),
                                    [&](const auto& known) { return text == known.name; });
   if (found == std::end(kReasons)) return Refuse("WPI_REASON", "unknown ReasonForContact");
@@ -85,7 +94,7 @@ absl::Status ReadItems(const pugi::xml_node& list, const WpiLimits& limits, Work
     Item item;
     item.name = Trimmed(node.attribute("name").value());
     item.status = Trimmed(node.attribute("status").value());
-    item.value = Trimmed(node.text().get());
+    item.value = TextOf(node);
     int index = 0;
     if (absl::SimpleAtoi(node.attribute("index").value(), &index)) item.index = index;
     message.items.push_back(std::move(item));
