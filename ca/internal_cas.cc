@@ -13,11 +13,6 @@
 namespace phonepki::ca {
 namespace {
 
-// Thrown away at the end of a validate_only transaction; never leaves this file.
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-
 std::string Name(std::int64_t id) {
   return absl::StrCat("internalCas/", id);
 }
@@ -95,7 +90,7 @@ absl::Status InternalCas::Make(db::Tx& tx, const CaCreation& creation, db::Inter
 
 absl::StatusOr<db::InternalCaRecord> InternalCas::Create(const NewCa& wanted, const std::string& actor) {
   db::InternalCaRecord made;
-  absl::Status status = database_.InTransaction("ca_create", [&](db::Tx& tx) -> absl::Status {
+  RETURN_IF_ERROR(database_.InTransaction("ca_create", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateInternalCa", wanted.request_id));
     if (earlier) {
       ASSIGN_OR_RETURN(made, db::GetInternalCa(tx, *earlier));
@@ -113,23 +108,21 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Create(const NewCa& wanted, co
     RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "ca.create", Name(ca.id)}}));
     RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateInternalCa", wanted.request_id, ca.id));
     ASSIGN_OR_RETURN(made, db::GetInternalCa(tx, ca.id));
-    return wanted.validate_only ? DryRunEnd() : absl::OkStatus();
-  });
-  if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+    return wanted.validate_only ? db::DryRunEnd() : absl::OkStatus();
+  }));
   return made;
 }
 
 absl::StatusOr<db::InternalCaRecord> InternalCas::Generate(std::int64_t id, const CaCreation& creation,
                                                            bool validate_only, const std::string& actor) {
   db::InternalCaRecord made;
-  absl::Status status = database_.InTransaction("ca_generate", [&](db::Tx& tx) -> absl::Status {
+  RETURN_IF_ERROR(database_.InTransaction("ca_generate", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(db::InternalCaRecord ca, db::LockInternalCa(tx, id));
     RETURN_IF_ERROR(Make(tx, creation, ca));
     RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "ca.generate", Name(id)}}));
     ASSIGN_OR_RETURN(made, db::GetInternalCa(tx, id));
-    return validate_only ? DryRunEnd() : absl::OkStatus();
-  });
-  if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+    return validate_only ? db::DryRunEnd() : absl::OkStatus();
+  }));
   return made;
 }
 
@@ -149,7 +142,7 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import,
     RETURN_IF_ERROR(VerifyChain(contents->certificate, chain, {chain.back()}, clock_.Now()));
   ASSIGN_OR_RETURN(base::Secret der, contents->key.ToPkcs8Der());
   db::InternalCaRecord made;
-  absl::Status status = database_.InTransaction("ca_import", [&](db::Tx& tx) -> absl::Status {
+  RETURN_IF_ERROR(database_.InTransaction("ca_import", [&](db::Tx& tx) -> absl::Status {
     db::InternalCaRecord ca;
     absl::StatusOr<std::int64_t> known = db::FindInternalCaByDisplayName(tx, import.display_name);
     if (absl::IsNotFound(known.status())) {
@@ -168,9 +161,8 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import,
     if (import.enable) RETURN_IF_ERROR(db::SetInternalCaEnabled(tx, ca.id, true));
     RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "ca.import", Name(ca.id)}}));
     ASSIGN_OR_RETURN(made, db::GetInternalCa(tx, ca.id));
-    return import.validate_only ? DryRunEnd() : absl::OkStatus();
-  });
-  if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+    return import.validate_only ? db::DryRunEnd() : absl::OkStatus();
+  }));
   return made;
 }
 

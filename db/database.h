@@ -87,6 +87,10 @@ class Tx {
   pqxx::work& work_;
 };
 
+// What a function returns to InTransaction when all that it did was a rehearsal (validate_only): it is rolled
+// back, and InTransaction returns OK.
+absl::Status DryRunEnd();
+
 class Database {
  public:
   struct Options {

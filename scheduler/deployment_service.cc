@@ -97,13 +97,6 @@ absl::Status CheckDeadline(absl::Duration deadline) {
   return base::InvalidField("job_deadline_seconds", "JOB_DEADLINE", "must be 60 seconds to 365 days");
 }
 
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-absl::Status UnlessDryRun(absl::Status status) {
-  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
-}
-
 }  // namespace
 
 #define RPC(name)                                                                                      \
@@ -111,9 +104,9 @@ absl::Status UnlessDryRun(absl::Status status) {
                                        v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/" #name,                    \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                    \
-      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+      return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
 #define END_RPC \
-  ));           \
+  );            \
   });           \
   }
 
@@ -123,41 +116,39 @@ grpc::Status DeploymentService::CreateDeployment(grpc::ServerContext* context,
   return base::rpc::Handle(
       context, "/phonepki.deployment.v1.DeploymentService/CreateDeployment",
       [&](const Caller& caller) -> absl::Status {
-        absl::Status status =
-            UnlessDryRun(database_.InTransaction("CreateDeployment", [&](db::Tx& tx) -> absl::Status {
-              ASSIGN_OR_RETURN(auto earlier,
-                               db::FindApiRequest(tx, "CreateDeployment", request->request_id()));
-              std::int64_t id = earlier.value_or(0);
-              if (!earlier) {
-                db::DeploymentRecord deployment;
-                ASSIGN_OR_RETURN(deployment.location_id, Resolve(request->location(), "locations", "location",
-                                                                 [&](const std::string& display_name) {
-                                                                   return db::FindLocationByDisplayName(
-                                                                       tx, display_name);
-                                                                 }));
-                RETURN_IF_ERROR(db::GetLocation(tx, deployment.location_id).status());
-                deployment.slot = request->certificate_type();
-                if (deployment.slot != "wbm") {
-                  return base::InvalidField(
-                      "certificate_type", "CERTIFICATE_TYPE",
-                      absl::StrCat("\"", deployment.slot, "\" cannot be deployed; use wbm"));
-                }
-                ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
-                deployment.deploy_at =
-                    request->has_deploy_date() ? base::rpc::FromProto(request->deploy_date()) : absl::Now();
-                deployment.job_deadline = request->job_deadline_seconds() == 0
-                                              ? default_job_deadline_
-                                              : absl::Seconds(request->job_deadline_seconds());
-                RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
-                ASSIGN_OR_RETURN(id, db::InsertDeployment(tx, deployment));
-                if (request->activate()) RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
-                RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.create", Name(id)}}));
-                RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateDeployment", request->request_id(), id));
-              }
-              ASSIGN_OR_RETURN(db::DeploymentRecord stored, Load(tx, id));
-              *response->mutable_deployment() = ToProto(stored);
-              return request->validate_only() ? DryRunEnd() : absl::OkStatus();
-            }));
+        absl::Status status = database_.InTransaction("CreateDeployment", [&](db::Tx& tx) -> absl::Status {
+          ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateDeployment", request->request_id()));
+          std::int64_t id = earlier.value_or(0);
+          if (!earlier) {
+            db::DeploymentRecord deployment;
+            ASSIGN_OR_RETURN(
+                deployment.location_id,
+                Resolve(request->location(), "locations", "location", [&](const std::string& display_name) {
+                  return db::FindLocationByDisplayName(tx, display_name);
+                }));
+            RETURN_IF_ERROR(db::GetLocation(tx, deployment.location_id).status());
+            deployment.slot = request->certificate_type();
+            if (deployment.slot != "wbm") {
+              return base::InvalidField(
+                  "certificate_type", "CERTIFICATE_TYPE",
+                  absl::StrCat("\"", deployment.slot, "\" cannot be deployed; use wbm"));
+            }
+            ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
+            deployment.deploy_at =
+                request->has_deploy_date() ? base::rpc::FromProto(request->deploy_date()) : absl::Now();
+            deployment.job_deadline = request->job_deadline_seconds() == 0
+                                          ? default_job_deadline_
+                                          : absl::Seconds(request->job_deadline_seconds());
+            RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
+            ASSIGN_OR_RETURN(id, db::InsertDeployment(tx, deployment));
+            if (request->activate()) RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
+            RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.create", Name(id)}}));
+            RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateDeployment", request->request_id(), id));
+          }
+          ASSIGN_OR_RETURN(db::DeploymentRecord stored, Load(tx, id));
+          *response->mutable_deployment() = ToProto(stored);
+          return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
+        });
         if (status.ok()) on_activated_();
         return status;
       });

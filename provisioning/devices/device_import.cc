@@ -184,13 +184,11 @@ absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& pl
     const std::vector<db::DeviceRecord> step(rows.begin() + from,
                                              rows.begin() + std::min(from + kStep, rows.size()));
     ImportResult counted;
-    absl::Status status = database.InTransaction("device_import", [&](db::Tx& tx) -> absl::Status {
+    RETURN_IF_ERROR(database.InTransaction("device_import", [&](db::Tx& tx) -> absl::Status {
       counted = {};
       RETURN_IF_ERROR(StoreStep(tx, placement, columns, step, counted));
-      return validate_only ? base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN")
-                           : absl::OkStatus();
-    });
-    if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+      return validate_only ? db::DryRunEnd() : absl::OkStatus();
+    }));
     result.created += counted.created;
     result.updated += counted.updated;
     result.unchanged += counted.unchanged;

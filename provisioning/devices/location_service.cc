@@ -75,13 +75,6 @@ absl::StatusOr<std::int64_t> RulesChanged(db::Tx& tx, Placement& placement) {
   return placement.PlaceAll(tx);
 }
 
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-absl::Status UnlessDryRun(absl::Status status) {
-  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
-}
-
 }  // namespace
 
 absl::StatusOr<std::int64_t> ResolveLocation(db::Tx& tx, const std::string& name, const std::string& field) {
@@ -95,9 +88,9 @@ absl::StatusOr<std::int64_t> ResolveLocation(db::Tx& tx, const std::string& name
                                      v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.device.v1.LocationService/" #name,                       \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                 \
-      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+      return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
 #define END_RPC \
-  ));           \
+  );            \
   });           \
   }
 
@@ -132,7 +125,7 @@ RPC(CreateLocation) {
   }
   ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, location.id));
   *response->mutable_location() = ToProto(location, devices);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 
@@ -184,7 +177,7 @@ RPC(UpdateLocation) {
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "location.update", Name(id)}}));
   ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, id));
   *response->mutable_location() = ToProto(location, devices);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 

@@ -118,13 +118,6 @@ absl::Status SetParameters(db::Tx& tx, const Repeated& set, const std::vector<st
   return db::ReplaceRequestParameters(tx, connector.id, merged);
 }
 
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-absl::Status UnlessDryRun(absl::Status status) {
-  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
-}
-
 }  // namespace
 
 absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& name, const std::string& field) {
@@ -138,9 +131,9 @@ absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& nam
                                       v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.pki.v1.ConnectorService/" #name,                            \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                    \
-      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+      return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
 #define END_RPC \
-  ));           \
+  );            \
   });           \
   }
 
@@ -174,7 +167,7 @@ RPC(CreateConnector) {
   }
   ASSIGN_OR_RETURN(db::ConnectorRecord stored, db::GetConnector(tx, id));
   *response->mutable_connector() = ToProto(stored);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 

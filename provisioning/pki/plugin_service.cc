@@ -55,13 +55,6 @@ absl::Status Enable(db::Tx& tx, const db::PluginRecord& plugin) {
   return db::SetPluginEnabled(tx, plugin.id, true);
 }
 
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-absl::Status UnlessDryRun(absl::Status status) {
-  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
-}
-
 }  // namespace
 
 absl::StatusOr<std::int64_t> ResolvePlugin(db::Tx& tx, const std::string& name, const std::string& field) {
@@ -75,9 +68,9 @@ absl::StatusOr<std::int64_t> ResolvePlugin(db::Tx& tx, const std::string& name, 
                                    v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.pki.v1.PluginService/" #name,                            \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                 \
-      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+      return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
 #define END_RPC \
-  ));           \
+  );            \
   });           \
   }
 
@@ -109,7 +102,7 @@ RPC(CreatePlugin) {
   }
   ASSIGN_OR_RETURN(db::PluginRecord plugin, db::GetPlugin(tx, id));
   *response->mutable_plugin() = ToProto(plugin);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 
@@ -156,7 +149,7 @@ RPC(SetPluginProperties) {
   RETURN_IF_ERROR(db::ReplacePluginProperties(tx, id, plugin.properties));
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "plugin.set_properties", Name(id)}}));
   *response->mutable_plugin() = ToProto(plugin);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 
