@@ -1,5 +1,6 @@
 #include "db/api_request_repository.h"
 
+#include "base/error.h"
 #include "base/status_macros.h"
 
 namespace phonepki::db {
@@ -15,6 +16,9 @@ constexpr Query kRecord{"api_request_record", R"sql(
 absl::StatusOr<std::optional<std::int64_t>> FindApiRequest(Tx& tx, const std::string& method,
                                                            const std::string& request_id) {
   if (request_id.empty()) return std::optional<std::int64_t>();
+  if (request_id.size() > 100 || request_id.find('\0') != std::string::npos) {
+    return base::InvalidField("request_id", "REQUEST_ID", "at most 100 octets, and no NUL");
+  }
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFind, method, request_id));
   if (rows.empty()) return std::optional<std::int64_t>();
   return std::optional<std::int64_t>(rows[0][0].as<std::int64_t>());

@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 
 // The columns of a DeviceRecord, in the order ToDevice() reads them.
@@ -179,13 +180,13 @@ absl::StatusOr<std::optional<DeviceRecord>> FindDeviceForUpdate(Tx& tx, const st
 
 absl::StatusOr<DeviceRecord> LockDevice(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLock, id));
-  if (rows.empty()) return absl::NotFoundError("the device has been deleted");
+  if (rows.empty()) return base::NotFound("the device has been deleted");
   return ToDevice(rows[0]);
 }
 
 absl::StatusOr<DeviceRecord> GetDeviceByMac(Tx& tx, const std::string& mac) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGetByMac, mac));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no device devices/", mac));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no device devices/", mac));
   return ToDevice(rows[0]);
 }
 
@@ -201,9 +202,9 @@ absl::StatusOr<std::vector<DeviceRecord>> ListDevices(Tx& tx, const DeviceFilter
                        : filter.location_id          ? kListByLocation
                        : !filter.state.empty()       ? kListByState
                                                      : kList;
-  // A MAC prefix narrows the range that the scan over (…, mac) starts in.
-  const std::string after =
-      std::max(after_mac, filter.mac_prefix.empty() ? std::string() : filter.mac_prefix);
+  // A MAC prefix narrows the range that the scan over (…, mac) starts in. The scan starts behind `after`, and
+  // the prefix may be a whole address.
+  const std::string after = std::max(after_mac, filter.mac_prefix.substr(0, filter.mac_prefix.size() - 1));
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, after, limit, filter.location_id, filter.state,
                                                  filter.e164_prefix, filter.mac_prefix, filter.ip_network));
   return ToDevices(rows);

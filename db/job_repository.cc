@@ -4,6 +4,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 
 #define JOB_COLUMNS                                                                                      \
@@ -312,7 +313,7 @@ absl::StatusOr<std::optional<JobRecord>> FindJobForSession(Tx& tx, std::int64_t 
 
 absl::StatusOr<JobFence> BindJobToSession(Tx& tx, std::int64_t job_id, absl::Duration lifetime) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kBind, job_id, Seconds(lifetime)));
-  if (rows.empty()) return absl::NotFoundError("the job has been deleted");
+  if (rows.empty()) return base::NotFound("the job has been deleted");
   return JobFence{job_id, rows[0][0].as<int>()};
 }
 
@@ -357,7 +358,7 @@ absl::StatusOr<std::int64_t> TimeOutJobs(Tx& tx, int limit) {
 
 absl::StatusOr<JobRecord> GetJob(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGet, id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no job jobs/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no job jobs/", id));
   return ToJob(rows[0]);
 }
 

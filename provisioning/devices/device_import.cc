@@ -2,15 +2,21 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
+
 #include <absl/container/flat_hash_map.h>
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/strip.h>
 
 #include "base/error.h"
+#include "base/mac_address.h"
 #include "base/status_macros.h"
+#include "base/text.h"
+#include "ca/x509/network_name.h"
+#include "ca/x509/utf8.h"
 #include "db/deployment_repository.h"
 #include "db/device_repository.h"
-#include "provisioning/phone/wpi_message.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -20,8 +26,11 @@ constexpr const char* kColumns[] = {"mac", "e164", "ip", "fqdn", "device_type", 
 
 absl::Status Take(const std::string& column, const std::string& value, db::DeviceRecord& device) {
   if (value.size() > 255) return base::InvalidField(column, "TOO_LONG", "at most 255 characters");
+  if (ca::CountCharacters(value) < 0 || value.find('\0') != std::string::npos) {
+    return base::InvalidField(column, "ENCODING", "the file must be UTF-8 text");
+  }
   if (column == "mac") {
-    ASSIGN_OR_RETURN(device.mac, phone::ParseMac(value));
+    ASSIGN_OR_RETURN(device.mac, base::ParseMac(value));
   } else if (column == "e164") {
     if (value.find_first_not_of("0123456789") != std::string::npos || value.size() > 15) {
       return base::InvalidField(column, "E164", "at most 15 digits and nothing else");
@@ -35,6 +44,9 @@ absl::Status Take(const std::string& column, const std::string& value, db::Devic
     }
     device.ip_address = value;
   } else if (column == "fqdn") {
+    if (!value.empty() && !ca::IsDnsName(base::ToStd(absl::StripSuffix(value, ".")))) {
+      return base::InvalidField(column, "FQDN", "must be a host name of letters, digits and hyphens");
+    }
     device.fqdn = value;
   } else if (column == "device_type") {
     device.device_type = value;
@@ -138,12 +150,16 @@ std::vector<CsvRecord> ParseCsv(const std::string& text) {
 
 absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& placement,
                                            const std::string& csv, bool validate_only) {
-  const std::vector<CsvRecord> records = ParseCsv(csv);
+  // Spreadsheets begin UTF-8 files with a byte order mark.
+  const std::vector<CsvRecord> records = ParseCsv(std::string(absl::StripPrefix(csv, "\xEF\xBB\xBF")));
   if (records.empty())
     return base::InvalidField("csv", "CSV_HEADER", "the file is empty; its first line names the columns");
   std::vector<std::string> columns;
   for (const std::string& name : records[0].fields) {
     columns.push_back(absl::AsciiStrToLower(absl::StripAsciiWhitespace(name)));
+    if (ca::CountCharacters(columns.back()) < 0) {
+      return base::InvalidField("csv", "CSV_HEADER", "the file must be UTF-8 text");
+    }
     bool known = false;
     for (const char* column : kColumns) known |= columns.back() == column;
     if (!known) {
@@ -151,6 +167,14 @@ absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& pl
                                 absl::StrCat("unknown column \"", columns.back(),
                                              "\"; known are mac, e164, ip, fqdn, device_type, description"));
     }
+    if (std::count(columns.begin(), columns.end(), columns.back()) > 1) {
+      return base::InvalidField("csv", "CSV_HEADER",
+                                absl::StrCat("column \"", columns.back(), "\" occurs twice"));
+    }
+  }
+  if (std::find(columns.begin(), columns.end(), "mac") == columns.end()) {
+    return base::InvalidField("csv", "CSV_HEADER",
+                              "the first line names the columns, and mac must be among them");
   }
   ImportResult result;
   std::vector<db::DeviceRecord> rows;
