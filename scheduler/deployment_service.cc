@@ -192,6 +192,7 @@ RPC(UpdateDeployment) {
   }
   if (request->has_connector()) {
     ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
+    if (deployment.active) RETURN_IF_ERROR(scheduler::CheckConnectorUsable(tx, deployment.connector_id));
   }
   if (request->has_deploy_date()) {
     ASSIGN_OR_RETURN(deployment.deploy_at, base::rpc::FromProto(request->deploy_date(), "deploy_date"));
