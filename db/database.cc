@@ -14,6 +14,11 @@
 #include "db/error_map.h"
 
 namespace phonepki::db {
+namespace {
+
+constexpr char kDryRun[] = "DRY_RUN";
+
+}  // namespace
 
 struct PooledConnection {
   explicit PooledConnection(const std::string& url) : connection(url) {}
@@ -206,10 +211,15 @@ absl::Status Database::InTransaction(const char* name, absl::FunctionRef<absl::S
   for (int attempt = 1;; ++attempt) {
     bool never_started = false;
     absl::Status status = RunOnce(name, fn, &never_started);
+    if (base::ReasonOf(status) == kDryRun) return absl::OkStatus();
     const bool again = absl::IsAborted(status) && base::ReasonOf(status).empty();
     if (status.ok() || attempt == kAttempts || !(again || never_started)) return status;
     absl::SleepFor(absl::Milliseconds(absl::Uniform(random, 1, 10 * attempt)));
   }
+}
+
+absl::Status DryRunEnd() {
+  return base::WithReason(absl::CancelledError("rolled back, as it was to be validated only"), kDryRun);
 }
 
 absl::Status Database::Ping() {

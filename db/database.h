@@ -99,6 +99,10 @@ class Tx {
   absl::Status failure_;
 };
 
+// What a function returns to InTransaction when all that it did was a rehearsal (validate_only): it is rolled
+// back, and InTransaction returns OK.
+absl::Status DryRunEnd();
+
 class Database {
  public:
   struct Options {

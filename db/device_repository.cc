@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 
 // The columns of a DeviceRecord, in the order ToDevice() reads them.
@@ -180,13 +181,13 @@ absl::StatusOr<std::optional<DeviceRecord>> FindDeviceForUpdate(Tx& tx, const st
 
 absl::StatusOr<DeviceRecord> LockDevice(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLock, id));
-  if (rows.empty()) return absl::NotFoundError("the device has been deleted");
+  if (rows.empty()) return base::NotFound("the device has been deleted");
   return ToDevice(rows[0]);
 }
 
 absl::StatusOr<DeviceRecord> GetDeviceByMac(Tx& tx, const std::string& mac) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGetByMac, mac));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no device devices/", mac));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no device devices/", mac));
   return ToDevice(rows[0]);
 }
 

@@ -4,6 +4,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "db/job_row.h"
 
@@ -293,7 +294,7 @@ absl::StatusOr<std::int64_t> TimeOutJobs(Tx& tx, int limit) {
 
 absl::StatusOr<JobRecord> GetJob(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGet, id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no job jobs/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no job jobs/", id));
   return ToJob(rows[0]);
 }
 

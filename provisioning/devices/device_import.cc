@@ -11,11 +11,13 @@
 #include <absl/strings/str_cat.h>
 
 #include "base/error.h"
+#include "base/mac_address.h"
 #include "base/status_macros.h"
+#include "base/text.h"
+#include "ca/x509/network_name.h"
 #include "ca/x509/utf8.h"
 #include "db/deployment_repository.h"
 #include "db/device_repository.h"
-#include "provisioning/phone/wpi_message.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -30,7 +32,7 @@ absl::Status Take(const std::string& column, const std::string& value, db::Devic
     return base::InvalidField(column, "ENCODING", "must be UTF-8; save the file as \"CSV UTF-8\"");
   }
   if (column == "mac") {
-    ASSIGN_OR_RETURN(device.mac, phone::ParseMac(value));
+    ASSIGN_OR_RETURN(device.mac, base::ParseMac(value));
   } else if (column == "e164") {
     if (value.find_first_not_of("0123456789") != std::string::npos || value.size() > 15) {
       return base::InvalidField(column, "E164", "at most 15 digits and nothing else");
@@ -44,6 +46,9 @@ absl::Status Take(const std::string& column, const std::string& value, db::Devic
     }
     device.ip_address = value;
   } else if (column == "fqdn") {
+    if (!value.empty() && !ca::IsDnsName(base::ToStd(absl::StripSuffix(value, ".")))) {
+      return base::InvalidField(column, "FQDN", "must be a host name of letters, digits and hyphens");
+    }
     device.fqdn = value;
   } else if (column == "device_type") {
     device.device_type = value;
@@ -203,13 +208,11 @@ absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& pl
     const std::vector<db::DeviceRecord> step(rows.begin() + from,
                                              rows.begin() + std::min(from + kStep, rows.size()));
     ImportResult counted;
-    absl::Status status = database.InTransaction("device_import", [&](db::Tx& tx) -> absl::Status {
+    RETURN_IF_ERROR(database.InTransaction("device_import", [&](db::Tx& tx) -> absl::Status {
       counted = {};
       RETURN_IF_ERROR(StoreStep(tx, placement, columns, step, counted));
-      return validate_only ? base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN")
-                           : absl::OkStatus();
-    });
-    if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+      return validate_only ? db::DryRunEnd() : absl::OkStatus();
+    }));
     result.created += counted.created;
     result.updated += counted.updated;
     result.unchanged += counted.unchanged;

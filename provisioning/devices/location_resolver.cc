@@ -11,8 +11,8 @@
 #include <absl/strings/str_split.h>
 
 #include "base/error.h"
+#include "base/mac_address.h"
 #include "base/status_macros.h"
-#include "provisioning/phone/wpi_message.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -60,6 +60,9 @@ constexpr int kDeviceSpecificity = 1000;
 }  // namespace
 
 absl::Status CheckLocationRule(db::LocationRuleRecord& rule, const std::string& field) {
+  if (rule.value.size() > 200 || rule.value.find('\0') != std::string::npos) {
+    return base::InvalidField(field, "RULE_TOO_LONG", "at most 200 octets, and no NUL");
+  }
   if (rule.kind == "cidr") {
     const std::optional<Cidr> cidr = ParseCidr(rule.value);
     if (!cidr)
@@ -83,7 +86,7 @@ absl::Status CheckLocationRule(db::LocationRuleRecord& rule, const std::string& 
     return absl::OkStatus();
   }
   if (rule.kind == "device") {
-    absl::StatusOr<std::string> mac = phone::ParseMac(rule.value);
+    absl::StatusOr<std::string> mac = base::ParseMac(rule.value);
     if (!mac.ok())
       return base::InvalidField(field, "RULE_DEVICE", absl::StrCat("\"", rule.value, "\" is no MAC address"));
     rule.value = *mac;

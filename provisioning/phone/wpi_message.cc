@@ -218,26 +218,6 @@ base::Secret PrintDlsMessage(std::string_view nonce, ActionKind action, const st
   return printed;
 }
 
-absl::StatusOr<std::string> ParseMac(std::string_view text) {
-  std::string digits;
-  for (char c : absl::StripAsciiWhitespace(base::ToAbsl(text))) {
-    if (c == ':' || c == '-' || c == '.') continue;
-    digits += absl::ascii_toupper(c);
-  }
-  const bool hex = digits.size() == 12 &&
-                   std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isxdigit(c); });
-  int first = 0;
-  if (!hex || digits == "000000000000" || !absl::SimpleHexAtoi(digits.substr(0, 2), &first) ||
-      (first & 1) != 0) {
-    return base::InvalidField("mac", "MAC",
-                              "must be the MAC address of a device, for example 00:1A:E8:00:00:01");
-  }
-  std::string mac;
-  for (std::size_t i = 0; i < digits.size(); i += 2)
-    absl::StrAppend(&mac, i == 0 ? "" : ":", digits.substr(i, 2));
-  return mac;
-}
-
 bool IsSecretItem(std::string_view name) {
   const std::string lower = absl::AsciiStrToLower(base::ToAbsl(name));
   for (const char* mark : {"pwd", "password", "passwd", "pin", "secret", "tan", "private", "community"}) {

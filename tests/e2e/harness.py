@@ -154,6 +154,7 @@ class Server:
 
     def close(self):
         self.stop()
+        self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def tail(self):
