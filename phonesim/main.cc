@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "phonesim/fleet.h"
+#include "phonesim/probe.h"
 
 namespace {
 

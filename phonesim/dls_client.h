@@ -1,0 +1,43 @@
+// A phone's HTTP client towards the deployment service: one TLS connection, one cookie.
+#pragma once
+
+#include "phonesim/net.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "phonesim/world.h"
+
+namespace phonesim {
+
+class DlsClient {
+ public:
+  struct Traits {
+    std::string ip;
+    int number = 0;
+    // CP firmware: TLS 1.2, a connection per message, cookies sent back with their attributes.
+    bool cp = false;
+  };
+  // `drops` decides whether the connection breaks at the named moment.
+  DlsClient(World& world, Traits traits, std::function<bool(const char* when)> drops);
+
+  // Throws boost::system::system_error when the server cannot be reached or drops the connection.
+  awaitable<std::string> Post(std::string body);
+  void Disconnect();
+  void ForgetCookie() { cookie_.clear(); }
+
+ private:
+  using Tls = asio::ssl::stream<tcp::socket>;
+
+  awaitable<void> Connect();
+
+  World& world_;
+  const Traits traits_;
+  const std::function<bool(const char*)> drops_;
+  std::shared_ptr<Tls> connection_;
+  std::string cookie_;
+  int messages_ = 0;
+};
+
+}  // namespace phonesim
