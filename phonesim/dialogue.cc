@@ -58,7 +58,8 @@ awaitable<bool> Phone::Session(std::string reason) {
     try {
       answer = co_await dls_.Post(body);
       sent = true;
-    } catch (const boost::system::system_error&) {
+    } catch (const boost::system::system_error& error) {
+      Record("connection_lost", {{"error", error.code().message()}, {"slow", slow_}});
       dls_.Disconnect();
     }
     if (!sent) {

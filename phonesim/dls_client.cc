@@ -18,8 +18,7 @@ DlsClient::DlsClient(World& world, Traits traits, std::function<bool(const char*
 
 void DlsClient::Disconnect() {
   if (!connection_) return;
-  Error ignored;
-  connection_->lowest_layer().close(ignored);
+  connection_->next_layer().Close();
   connection_.reset();
 }
 
@@ -29,9 +28,11 @@ awaitable<void> DlsClient::Connect() {
                              : world_.options.dls_choice == "per-message" ? messages_ % servers.size()
                                                                           : 0;
   // Held here, too: Disconnect() may come at any time.
-  const auto connection = std::make_shared<Tls>(world_.io, traits_.cp ? world_.tls12 : world_.any_tls);
+  const auto connection =
+      std::make_shared<Tls>(PacedSocket(tcp::socket(world_.io), traits_.octets_per_second),
+                            traits_.cp ? world_.tls12 : world_.any_tls);
   connection_ = connection;
-  auto& socket = connection->next_layer();
+  tcp::socket& socket = connection->next_layer().socket();
   socket.open(tcp::v4());
   socket.set_option(tcp::socket::reuse_address(true));
   socket.bind({asio::ip::make_address(traits_.ip), 0});

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "phonesim/paced_socket.h"
 #include "phonesim/world.h"
 
 namespace phonesim {
@@ -18,6 +19,7 @@ class DlsClient {
     int number = 0;
     // CP firmware: TLS 1.2, a connection per message, cookies sent back with their attributes.
     bool cp = false;
+    double octets_per_second = 0;  // 0: no limit
   };
   // `drops` decides whether the connection breaks at the named moment.
   DlsClient(World& world, Traits traits, std::function<bool(const char* when)> drops);
@@ -28,7 +30,7 @@ class DlsClient {
   void ForgetCookie() { cookie_.clear(); }
 
  private:
-  using Tls = asio::ssl::stream<tcp::socket>;
+  using Tls = asio::ssl::stream<PacedSocket>;
 
   awaitable<void> Connect();
 

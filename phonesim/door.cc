@@ -2,9 +2,11 @@
 
 namespace phonesim {
 
-Door::Door(asio::io_context& io, const std::string& address, int port, Handler handler)
+Door::Door(asio::io_context& io, const std::string& address, int port, double octets_per_second,
+           Handler handler)
     : io_(io),
       endpoint_(asio::ip::make_address(address), static_cast<unsigned short>(port)),
+      octets_per_second_(octets_per_second),
       handler_(std::move(handler)),
       acceptor_(io) {}
 
@@ -21,7 +23,7 @@ void Door::Close() {
   Error ignored;
   acceptor_.close(ignored);
   for (const auto& connection : connections_) {
-    if (const Connection open = connection.lock()) open->close(ignored);
+    if (const Connection open = connection.lock()) open->Close();
   }
   connections_.clear();
 }
@@ -35,7 +37,7 @@ awaitable<void> Door::Accept() {
       co_await Sleep(0.05);
       continue;
     }
-    auto connection = std::make_shared<tcp::socket>(std::move(socket));
+    auto connection = std::make_shared<PacedSocket>(std::move(socket), octets_per_second_);
     std::erase_if(connections_, [](const auto& former) { return former.expired(); });
     connections_.push_back(connection);
     asio::co_spawn(io_, handler_(connection), asio::detached);

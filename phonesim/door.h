@@ -8,15 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "phonesim/paced_socket.h"
+
 namespace phonesim {
 
 class Door {
  public:
-  using Connection = std::shared_ptr<tcp::socket>;
+  using Connection = std::shared_ptr<PacedSocket>;
   // Called for each connection; the coroutine owns it from then on.
   using Handler = std::function<awaitable<void>(Connection)>;
 
-  Door(asio::io_context& io, const std::string& address, int port, Handler handler);
+  // Octets per second of each connection; 0: no limit.
+  Door(asio::io_context& io, const std::string& address, int port, double octets_per_second, Handler handler);
   // Throws boost::system::system_error when the port is taken.
   void Open();
   // Drops the connections, too.
@@ -27,10 +30,11 @@ class Door {
 
   asio::io_context& io_;
   const tcp::endpoint endpoint_;
+  const double octets_per_second_;
   const Handler handler_;
   tcp::acceptor acceptor_;
   int openings_ = 0;
-  std::vector<std::weak_ptr<tcp::socket>> connections_;
+  std::vector<std::weak_ptr<PacedSocket>> connections_;
 };
 
 }  // namespace phonesim

@@ -65,6 +65,12 @@ int main(int argc, char** argv) {
   fleet->add_option("--busy-seconds", run.busy_seconds, "Length of that call")->capture_default_str();
   fleet->add_option("--offline-share", run.offline_share, "Phones switched on late")->check(share);
   fleet->add_option("--offline-seconds", run.offline_seconds, "How late")->capture_default_str();
+  fleet->add_option("--slow-share", run.slow_share, "Phones behind a slow line")->check(share);
+  fleet
+      ->add_option("--slow-octets-per-second", run.slow_octets_per_second,
+                   "How slow, in each direction of each connection")
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 1e9));
   fleet->add_option("--reject-share", run.reject_share, "Phones that reject the certificate item")
       ->check(share);
   fleet->add_option("--drop-share", run.drop_share, "Chance that a message's connection breaks")

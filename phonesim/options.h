@@ -23,6 +23,7 @@ struct Options {
   double crash_interval_seconds = 1;
   double busy_share = 0, busy_seconds = 5;
   double offline_share = 0, offline_seconds = 5;
+  double slow_share = 0, slow_octets_per_second = 2000;
   double reject_share = 0;
   double drop_share = 0;  // chance per message
   double fragment_share = 0;

@@ -1,5 +1,5 @@
-// A socket behind a slow line: it moves at most so many octets per second in each direction, in small portions.
-// Stands below TLS, so that handshakes are slow, too. A rate of 0 is no limit and costs nothing.
+// A socket behind a slow line: it moves at most so many octets per second in each direction, in small
+// portions. Stands below TLS, so that handshakes are slow, too. A rate of 0 is no limit and costs nothing.
 #pragma once
 
 #include "phonesim/net.h"

@@ -30,11 +30,12 @@ Phone::Phone(World& world, int number)
       profile_(IsCp(world.options, number)   ? Profile::kCp
                : IsV2(world.options, number) ? Profile::kV2R2
                                              : Profile::kV3R3),
-      contact_door_(world.io, ip_, world.options.contact_port,
+      slow_(Chance(world.options.slow_share)),
+      contact_door_(world.io, ip_, world.options.contact_port, Pace(),
                     [this](Door::Connection connection) { return AnswerContactMe(std::move(connection)); }),
-      web_door_(world.io, ip_, world.options.web_port,
+      web_door_(world.io, ip_, world.options.web_port, Pace(),
                 [this](Door::Connection connection) { return AnswerWeb(std::move(connection)); }),
-      dls_(world, {ip_, number, profile_ == Profile::kCp},
+      dls_(world, {ip_, number, profile_ == Profile::kCp, Pace()},
            [this](const char* when) {
              if (!Chance(world_.options.drop_share / 2)) return false;
              Record("drop", {{"when", when}});

@@ -62,6 +62,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   void Activate(Credential credential);
   void LoadState();
   bool Chance(double share) { return share > 0 && std::uniform_real_distribution<>(0, 1)(random_) < share; }
+  double Pace() const { return slow_ ? world_.options.slow_octets_per_second : 0; }
   void Record(const std::string& event, const nlohmann::ordered_json& more = {});
 
   World& world_;
@@ -69,7 +70,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   const std::string ip_, mac_, e164_;
   std::mt19937_64 random_;
   Profile profile_;
-  bool busy_once_, rejects_, late_;
+  bool slow_, busy_once_, rejects_, late_;
   Door contact_door_, web_door_;
   DlsClient dls_;
   Credential credential_;

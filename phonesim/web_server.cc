@@ -5,7 +5,7 @@ namespace phonesim {
 awaitable<void> Phone::AnswerWeb(Door::Connection connection) {
   auto self = shared_from_this();
   const auto tls = credential_.tls;  // a certificate written meanwhile must not pull it away
-  asio::ssl::stream<tcp::socket&> stream(*connection, *tls);
+  asio::ssl::stream<PacedSocket&> stream(*connection, *tls);
   Error error;
   co_await stream.async_handshake(asio::ssl::stream_base::server, asio::redirect_error(use_awaitable, error));
   if (error) co_return;
