@@ -68,6 +68,7 @@ awaitable<bool> Phone::Session(std::string reason) {
       continue;
     }
     tries = 0;
+    if (message.reason == "clean-up") break;  // whatever the server says to it
     const Incoming incoming = Parse(answer);
     if (!incoming.ok || incoming.nonce != nonce) {
       Record(incoming.ok ? "nonce_mismatch" : "garbage");
