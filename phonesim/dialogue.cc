@@ -4,11 +4,18 @@
 
 namespace phonesim {
 
-std::string Phone::NewNonce() {
+std::string Phone::RandomNonce() {
   char text[33];
   std::snprintf(text, sizeof text, "%016llX%016llX", static_cast<unsigned long long>(random_()),
                 static_cast<unsigned long long>(random_()));
   return text;
+}
+
+std::string Phone::NonceFor(bool first) {
+  const std::string policy = nonces_by_policy_ ? world_.options.nonce_policy : "fresh";
+  if (policy == "wrong" && !first) return "";
+  if (policy != "constant" || first) nonce_ = RandomNonce();
+  return nonce_;
 }
 
 Outgoing Phone::Initial(const std::string& reason) const {
@@ -51,12 +58,15 @@ awaitable<bool> Phone::Session(std::string reason) {
   bool done = false;
   int tries = 0;
   while (!done) {
-    const std::string nonce = message.nonce = NewNonce();
+    const bool reply = message.reason == "reply-to";
+    const std::string nonce = message.nonce = NonceFor(!reply);
+    const bool foreign_cookie = reply && Chance(world_.options.foreign_cookie_share);
+    if (foreign_cookie) Record("foreign_cookie");
     const std::string body = Print(message);
     std::string answer;
     bool sent = false;
     try {
-      answer = co_await dls_.Post(body);
+      answer = co_await dls_.Post(body, foreign_cookie);
       sent = true;
     } catch (const boost::system::system_error& error) {
       Record("connection_lost", {{"error", error.code().message()}, {"slow", slow_}});

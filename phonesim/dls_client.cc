@@ -43,7 +43,15 @@ awaitable<void> DlsClient::Connect() {
   co_await connection->async_handshake(asio::ssl::stream_base::client, use_awaitable);
 }
 
-awaitable<std::string> DlsClient::Post(std::string body) {
+std::string DlsClient::ForeignCookie() const {
+  for (const bool from_start : {false, true}) {
+    const auto other = from_start ? world_.cookies.begin() : world_.cookies.upper_bound(traits_.ip);
+    if (other != world_.cookies.end() && other->first != traits_.ip) return other->second;
+  }
+  return "JSESSIONID=0123456789ABCDEF0123456789ABCDEF";
+}
+
+awaitable<std::string> DlsClient::Post(std::string body, bool with_foreign_cookie) {
   const bool each = world_.options.dls_choice == "per-message" || traits_.cp;
   if (!connection_ || each) co_await Connect();
   const auto connection = connection_;
@@ -51,7 +59,8 @@ awaitable<std::string> DlsClient::Post(std::string body) {
   ++messages_;
   std::string request =
       "POST " + world_.options.path + " HTTP/1.1\r\nHost: dls\r\nContent-Type: text/xml\r\n";
-  if (!cookie_.empty()) request += "Cookie: " + cookie_ + "\r\n";
+  const std::string sent_cookie = with_foreign_cookie ? ForeignCookie() : cookie_;
+  if (!sent_cookie.empty()) request += "Cookie: " + sent_cookie + "\r\n";
   if (each) request += "Connection: close\r\n";
   request += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   if (drops_("before")) Fail(asio::error::connection_aborted);
@@ -71,6 +80,7 @@ awaitable<std::string> DlsClient::Post(std::string body) {
   }
   if (const std::string cookie = HeaderOf(head, "Set-Cookie"); !cookie.empty()) {
     cookie_ = traits_.cp ? cookie : cookie.substr(0, cookie.find(';'));
+    world_.cookies[traits_.ip] = cookie_;
   }
   if ((each || HeaderOf(head, "Connection") == "close") && connection == connection_) connection_.reset();
   if (head.compare(0, 12, "HTTP/1.1 200") != 0) Fail(asio::error::connection_refused);

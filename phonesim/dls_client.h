@@ -25,7 +25,7 @@ class DlsClient {
   DlsClient(World& world, Traits traits, std::function<bool(const char* when)> drops);
 
   // Throws boost::system::system_error when the server cannot be reached or drops the connection.
-  awaitable<std::string> Post(std::string body);
+  awaitable<std::string> Post(std::string body, bool with_foreign_cookie);
   void Disconnect();
   void ForgetCookie() { cookie_.clear(); }
 
@@ -33,6 +33,8 @@ class DlsClient {
   using Tls = asio::ssl::stream<PacedSocket>;
 
   awaitable<void> Connect();
+  // Another phone's, or when there is none a made-up one.
+  std::string ForeignCookie() const;
 
   World& world_;
   const Traits traits_;

@@ -76,6 +76,18 @@ int main(int argc, char** argv) {
   fleet->add_option("--drop-share", run.drop_share, "Chance that a message's connection breaks")
       ->check(share);
   fleet
+      ->add_option("--nonce-policy", run.nonce_policy,
+                   "A new nonce for each message, one for the session, or none in replies (wrong)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fresh", "constant", "wrong"}));
+  fleet->add_option("--nonce-share", run.nonce_share, "Phones with that policy; the others' nonces are fresh")
+      ->capture_default_str()
+      ->check(share);
+  fleet
+      ->add_option("--foreign-cookie-share", run.foreign_cookie_share,
+                   "Chance that a reply carries the cookie of another phone's session")
+      ->check(share);
+  fleet
       ->add_option("--fragment-share", run.fragment_share,
                    "Chance that ReadAllItems is answered in fragments")
       ->check(share);

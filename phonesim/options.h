@@ -26,6 +26,10 @@ struct Options {
   double slow_share = 0, slow_octets_per_second = 2000;
   double reject_share = 0;
   double drop_share = 0;  // chance per message
+  // fresh: a new nonce for each message; constant: one for the session; wrong: replies carry none.
+  std::string nonce_policy = "fresh";
+  double nonce_share = 1;           // phones with that policy; the others' are fresh
+  double foreign_cookie_share = 0;  // chance per reply
   double fragment_share = 0;
   int fragment_size = 20;
   std::string info_format = "text";  // text, none, failed

@@ -42,6 +42,7 @@ Phone::Phone(World& world, int number)
              return true;
            }),
       credential_(world.factory) {
+  nonces_by_policy_ = Chance(world.options.nonce_share);
   busy_once_ = Chance(world.options.busy_share);
   rejects_ = Chance(world.options.reject_share);
   late_ = Chance(world.options.offline_share);

@@ -46,7 +46,9 @@ class Phone : public std::enable_shared_from_this<Phone> {
   // True when the server closed the session properly.
   awaitable<bool> Session(std::string reason);
   Outgoing Initial(const std::string& reason) const;
-  std::string NewNonce();
+  std::string RandomNonce();
+  // By the phone's policy: for the first message of a session, or for a later one.
+  std::string NonceFor(bool first);
 
   // actions.cc
   // The reply to an action; false in `goes_on` for actions without a reply.
@@ -70,7 +72,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   const std::string ip_, mac_, e164_;
   std::mt19937_64 random_;
   Profile profile_;
-  bool slow_, busy_once_, rejects_, late_;
+  bool slow_, nonces_by_policy_, busy_once_, rejects_, late_;
   Door contact_door_, web_door_;
   DlsClient dls_;
   Credential credential_;
@@ -78,6 +80,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
 
   bool in_session_ = false, solicited_again_ = false, in_call_ = false, call_back_ = false;
   steady_clock::time_point last_callback_{}, last_contact_{}, call_end_{};
+  std::string nonce_;
   std::deque<Item> fragments_;
 };
 

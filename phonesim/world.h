@@ -3,6 +3,9 @@
 
 #include "phonesim/net.h"
 
+#include <map>
+#include <string>
+
 #include "phonesim/credential.h"
 #include "phonesim/ledger.h"
 #include "phonesim/options.h"
@@ -29,6 +32,7 @@ struct World {
   Credential factory;
   asio::ssl::context any_tls, tls12;
   int booting = 0;
+  std::map<std::string, std::string> cookies;  // the last one of each phone, by address
 };
 
 }  // namespace phonesim
