@@ -16,7 +16,7 @@ Outgoing Accepted(const std::string& action) {
 Outgoing Phone::Act(const Incoming& message, bool* goes_on) {
   *goes_on = message.action != "CleanUp" && message.action != "Restart";
   if (message.action == "CleanUp") CleanUp(message);
-  if (message.action == "Restart") Restart();
+  if (message.action == "Restart") Restart(message);
   if (message.action == "WriteItems") return Write(message);
   if (message.action == "ReadItems") return Read(message);
   if (message.action == "ReadAllItems") return ReadAll();
@@ -34,19 +34,30 @@ void Phone::CleanUp(const Incoming& message) {
   (in_call_ ? call_back_ : solicited_again_) = true;
 }
 
-void Phone::Restart() {
+void Phone::Restart(const Incoming& message) {
   Record("restart");
-  if (after_restart_) Activate(*std::exchange(after_restart_, std::nullopt));
-  asio::co_spawn(world_.io, Boot(), asio::detached);
+  std::string type, password;
+  for (const Item& item : message.items) {
+    if (item.name == "restart-type") type = item.value;
+    if (item.name == "restart-password") password = item.value;
+  }
+  // wpi.md 3.4
+  if (type == "FactoryReset" && password == "124816") return FactoryReset();
+  Reboot();
 }
 
 Outgoing Phone::ReadAll() {
   Record("read_all");
   fragments_.clear();
-  for (const Item& item : Initial("").items) fragments_.push_back(item);
-  for (int i = 1; i <= 46; ++i)
-    fragments_.push_back({"key-label", std::to_string(i), "Key " + std::to_string(i), ""});
+  for (const Item& item : Initial("", false).items) fragments_.push_back(item);
+  for (int key = 1; key <= 46; ++key) fragments_.push_back(KeyLabel(key));
   return NextFragment();
+}
+
+Item Phone::KeyLabel(int key) const {
+  const std::string changed =
+      key == 1 && local_changes_ > 0 ? " changed " + std::to_string(local_changes_) + " times" : "";
+  return {"key-label", std::to_string(key), "Key " + std::to_string(key) + changed, ""};
 }
 
 Outgoing Phone::NextFragment() {

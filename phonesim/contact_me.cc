@@ -1,6 +1,5 @@
 #include "phonesim/phone.h"
 
-#include <algorithm>
 #include <cstdlib>
 
 namespace phonesim {
@@ -19,13 +18,16 @@ awaitable<void> Phone::AnswerContactMe(Door::Connection connection) {
                               asio::transfer_exactly(size - request.size()),
                               asio::redirect_error(use_awaitable, error));
   }
+  if (error) co_return;
   const auto now = steady_clock::now();
   if (now - last_contact_ < Millis(world_.options.crash_interval_seconds)) Record("crash");
   last_contact_ = now;
   const std::string answer =
       "HTTP/1.1 204 No Content\r\nServer: DlsClient\r\nContent-Length: 0\r\nContent-type: text/html\r\n\r\n";
+  const int life = life_;
   co_await asio::async_write(*connection, asio::buffer(answer), asio::redirect_error(use_awaitable, error));
   connection.reset();
+  if (life != life_) co_return;
   if (request.find("ContactMe=true") == std::string::npos) co_return;
   if (now - last_callback_ < Millis(world_.options.contact_gap_seconds) &&
       last_callback_ != steady_clock::time_point{}) {
@@ -34,32 +36,8 @@ awaitable<void> Phone::AnswerContactMe(Door::Connection connection) {
   }
   last_callback_ = now;
   Record("contact_me");
-  if (busy_once_ && !in_call_) {
-    busy_once_ = false;
-    in_call_ = true;
-    call_end_ = now + Millis(world_.options.busy_seconds);
-    Record("call_start");
-  }
+  if (std::exchange(busy_once_, false)) StartCall(world_.options.busy_seconds);
   co_await Solicited();
-}
-
-awaitable<void> Phone::Solicited() {
-  auto self = shared_from_this();
-  if (in_session_) {
-    solicited_again_ = true;
-    co_return;
-  }
-  do {
-    solicited_again_ = false;
-    co_await Session("solicited");
-  } while (solicited_again_);
-  if (!in_call_) co_return;
-  const auto left = call_end_ - steady_clock::now();
-  co_await Sleep(std::max(0.0, std::chrono::duration<double>(left).count()));
-  in_call_ = false;
-  Record("call_end");
-  if (!std::exchange(call_back_, false)) co_return;
-  co_await Session("solicited");
 }
 
 }  // namespace phonesim

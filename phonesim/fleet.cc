@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "phonesim/control.h"
 #include "phonesim/phone.h"
 
 namespace phonesim {
@@ -24,8 +25,15 @@ int RunFleet(const Options& options) {
               << options.contact_port << " or " << options.web_port << ": " << error.what() << "\n";
     return 1;
   }
+  ControlDoor control(world.io, phones);
+  try {
+    if (!options.control.empty()) control.Open(options.control);
+  } catch (const std::exception& error) {
+    std::cerr << "phonesim: cannot listen at " << options.control << ": " << error.what() << "\n";
+    return 1;
+  }
   std::cout << nlohmann::ordered_json({{"event", "ready"}, {"phones", options.phones}}).dump() << std::endl;
-  for (const auto& phone : phones) asio::co_spawn(world.io, phone->Boot(), asio::detached);
+  for (const auto& phone : phones) phone->Start();
   asio::signal_set signals(world.io, SIGINT, SIGTERM);
   signals.async_wait([&](Error, int) { world.io.stop(); });
   world.io.run();

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "phonesim/control.h"
 #include "phonesim/fleet.h"
 #include "phonesim/probe.h"
 
@@ -20,17 +21,7 @@ std::vector<std::pair<std::string, int>> ParseServers(const std::vector<std::str
   return servers;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  CLI::App app{"A fleet of phones that speak real WPI over real sockets, for tests and demonstrations."};
-  app.require_subcommand(1);
-  app.footer(
-      "Examples:\n  phonesim run --phones 200 --dls 127.0.0.1:18443 --ledger ledger.jsonl\n"
-      "  phonesim probe --phones 200 --ca ca.pem\n");
-
-  phonesim::Options run;
-  std::vector<std::string> dls{"127.0.0.1:18443"};
+void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls) {
   CLI::App* fleet = app.add_subcommand("run", "Run a fleet until it is told to stop.");
   const CLI::Range share(0.0, 1.0);
   fleet->add_option("--phones", run.phones, "Number of phones")
@@ -103,12 +94,15 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   fleet->add_option("--retry-seconds", run.retry_seconds, "First pause before start-up is tried again")
       ->capture_default_str();
+  fleet->add_option("--reboot-seconds", run.reboot_seconds, "How long a reboot takes")->capture_default_str();
   fleet->add_option("--seed", run.seed, "Of all randomness")->capture_default_str();
   fleet->add_option("--ledger", run.ledger, "Append every effect as a JSON line");
   fleet->add_option("--state-dir", run.state_dir,
                     "Keep activated certificates over restarts of the simulator");
+  fleet->add_option("--control", run.control, "Unix socket that takes orders; see phonesim control");
+}
 
-  phonesim::ProbeOptions probe;
+CLI::App* AddProbe(CLI::App& app, phonesim::ProbeOptions& probe) {
   CLI::App* prober =
       app.add_subcommand("probe", "Check the certificate that every phone's web server presents.");
   prober->add_option("--phones", probe.phones, "Number of phones")->capture_default_str();
@@ -120,7 +114,41 @@ int main(int argc, char** argv) {
   prober->add_option("--not-serials", probe.not_serials,
                      "Such a file of an earlier run: its serial numbers are refused");
   prober->add_flag("--json", probe.json, "JSON report");
+  return prober;
+}
 
+struct ControlOptions {
+  std::string path, command, phone;
+};
+
+CLI::App* AddControl(CLI::App& app, ControlOptions& control) {
+  CLI::App* controller = app.add_subcommand("control", "Give an order to phones of a running fleet.");
+  controller->add_option("path", control.path, "The fleet's --control")->required();
+  controller
+      ->add_option("command", control.command,
+                   "status, reboot, call-start, call-end, offline, online, factory-reset, local-change")
+      ->required();
+  controller->add_option("phone", control.phone, "Address or MAC address, or all");
+  return controller;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"A fleet of phones that speak real WPI over real sockets, for tests and demonstrations."};
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n  phonesim run --phones 200 --dls 127.0.0.1:18443 --ledger ledger.jsonl\n"
+      "  phonesim probe --phones 200 --ca ca.pem\n"
+      "  phonesim control fleet.sock offline 127.1.0.3\n");
+
+  phonesim::Options run;
+  std::vector<std::string> dls{"127.0.0.1:18443"};
+  AddRun(app, run, dls);
+  phonesim::ProbeOptions probe;
+  const CLI::App* prober = AddProbe(app, probe);
+  ControlOptions control;
+  const CLI::App* controller = AddControl(app, control);
   CLI11_PARSE(app, argc, argv);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -128,6 +156,7 @@ int main(int argc, char** argv) {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   if (*prober) return phonesim::RunProbe(probe);
+  if (*controller) return phonesim::RunControl(control.path, control.command, control.phone);
   try {
     run.dls = ParseServers(dls);
   } catch (const std::exception& error) {

@@ -37,9 +37,11 @@ struct Options {
   std::string activation = "immediate";  // immediate, restart
   int startup_concurrency = 64;
   double retry_seconds = 2;
+  double reboot_seconds = 0.5;
   std::uint64_t seed = 1;
   std::string ledger;
   std::string state_dir;
+  std::string control;  // path of a Unix socket
 };
 
 }  // namespace phonesim

@@ -1,6 +1,5 @@
 #include "phonesim/phone.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -58,26 +57,92 @@ void Phone::Listen() {
   web_door_.Open();
 }
 
-awaitable<void> Phone::Boot() {
+void Phone::Start() {
+  if (!late_) return Spawn(Boot());
+  Record("offline");
+  SwitchOff();
+  Spawn(SwitchOnAfter(world_.options.offline_seconds));
+}
+
+void Phone::SwitchOff() {
+  ++life_;
+  on_ = in_session_ = in_call_ = false;
+  solicited_again_ = call_back_ = false;  // of no use to a phone that starts up (wpi.md 4)
+  contact_door_.Close();
+  web_door_.Close();
+  dls_.Disconnect();
+}
+
+void Phone::SwitchOn() {
+  if (on_) return;
+  on_ = true;
+  if (after_restart_) Activate(*std::exchange(after_restart_, std::nullopt));
+  Listen();
+  Spawn(Boot());
+}
+
+awaitable<void> Phone::SwitchOnAfter(double seconds) {
   auto self = shared_from_this();
-  if (late_) {
-    late_ = false;
-    Record("offline");
-    contact_door_.Close();
-    co_await Sleep(world_.options.offline_seconds);
-    contact_door_.Open();
-  }
-  Record("boot");
-  double wait = world_.options.retry_seconds;
-  for (;;) {
-    while (world_.booting >= world_.options.startup_concurrency) co_await Sleep(0.02);
-    ++world_.booting;
-    const bool done = co_await Session("start-up");
-    --world_.booting;
-    if (done) co_return;
-    co_await Sleep(wait);
-    wait = std::min(wait * 1.5, 30.0);
-  }
+  const int life = life_;
+  co_await Sleep(seconds);
+  if (life == life_) SwitchOn();
+}
+
+void Phone::Reboot() {
+  SwitchOff();
+  Spawn(SwitchOnAfter(world_.options.reboot_seconds));
+}
+
+void Phone::FactoryReset() {
+  Record("factory_reset");
+  credential_ = world_.factory;
+  after_restart_.reset();
+  local_changes_ = 0;
+  changed_ = true;
+  if (!world_.options.state_dir.empty()) std::remove(StateFile().c_str());
+  Reboot();
+}
+
+void Phone::StartCall(double seconds) {
+  if (!on_ || in_call_) return;
+  in_call_ = true;
+  ++calls_;
+  Record("call_start");
+  if (seconds > 0) Spawn(EndCallAfter(seconds));
+}
+
+awaitable<void> Phone::EndCallAfter(double seconds) {
+  auto self = shared_from_this();
+  const int call = calls_;
+  co_await Sleep(seconds);
+  if (call == calls_) EndCall();
+}
+
+void Phone::EndCall() {
+  if (!in_call_) return;
+  in_call_ = false;
+  Record("call_end");
+  if (std::exchange(call_back_, false)) Spawn(Solicited());
+}
+
+void Phone::ChangeLocally() {
+  if (!on_) return;
+  ++local_changes_;
+  changed_ = true;
+  Record("local_change");
+  Spawn(LocalChanges());
+}
+
+nlohmann::ordered_json Phone::Status() const {
+  return {{"mac", mac_},
+          {"ip", ip_},
+          {"on", on_},
+          {"in_call", in_call_},
+          {"in_session", in_session_},
+          {"factory_certificate", has_factory_certificate()},
+          {"serial", credential_.serial},
+          {"subject", credential_.subject},
+          {"not_after", credential_.not_after}};
 }
 
 void Phone::Activate(Credential credential) {
@@ -87,14 +152,18 @@ void Phone::Activate(Credential credential) {
                        {"subject", credential_.subject},
                        {"not_after", credential_.not_after}});
   if (world_.options.state_dir.empty()) return;
-  const std::string path = world_.options.state_dir + "/" + mac_ + ".pem";
+  const std::string path = StateFile();
   std::ofstream(path + ".new") << credential_.certificate_pem << credential_.key_pem;
   std::rename((path + ".new").c_str(), path.c_str());
 }
 
+std::string Phone::StateFile() const {
+  return world_.options.state_dir + "/" + mac_ + ".pem";
+}
+
 void Phone::LoadState() {
   if (world_.options.state_dir.empty()) return;
-  std::ifstream file(world_.options.state_dir + "/" + mac_ + ".pem");
+  std::ifstream file(StateFile());
   if (!file.is_open()) return;
   std::stringstream text;
   text << file.rdbuf();

@@ -1,7 +1,9 @@
 // One simulated phone: what it is like, its life, and its side of the Workpoint Interface.
-//   phone.cc       boot and certificate store      contact_me.cc  the port that the server knocks at
-//   dialogue.cc    sessions with the server        web_server.cc  what the certificate is for
-//   actions.cc     what the server may ask for
+//   phone.cc     on and off, calls, certificate store    contact_me.cc  the port that the server knocks at
+//   dialogue.cc  sessions with the server                web_server.cc  what the certificate is for
+//   actions.cc   what the server may ask for
+// Switching off ends everything that is under way: coroutines remember the life in which they began, and stop
+// when it is over.
 #pragma once
 
 #include "phonesim/net.h"
@@ -26,26 +28,51 @@ class Phone : public std::enable_shared_from_this<Phone> {
   Phone(World& world, int number);
 
   const std::string& ip() const { return ip_; }
+  const std::string& mac() const { return mac_; }
 
-  // Throws boost::system::system_error when a port is taken.
+  // Opens the ports. Throws boost::system::system_error when one is taken.
   void Listen();
-  // Start-up until the server has been reached once.
-  awaitable<void> Boot();
+  // The first boot; late phones stay off for a while.
+  void Start();
+
+  // Closes the ports and drops all connections.
+  void SwitchOff();
+  void SwitchOn();
+  void Reboot();
+  // Certificate and state are those of a new phone. Reboots.
+  void FactoryReset();
+  // Refuses writes until EndCall(), or for so many seconds if there are any.
+  void StartCall(double seconds);
+  void EndCall();
+  // Somebody changes a setting at the phone, which tells the server.
+  void ChangeLocally();
+
+  bool on() const { return on_; }
+  bool in_call() const { return in_call_; }
+  bool in_session() const { return in_session_; }
+  bool has_factory_certificate() const { return credential_.sha256 == world_.factory.sha256; }
+  nlohmann::ordered_json Status() const;
 
  private:
   enum class Profile { kV3R3, kV2R2, kCp };
 
   // contact_me.cc
   awaitable<void> AnswerContactMe(Door::Connection connection);
-  awaitable<void> Solicited();
 
   // web_server.cc
   awaitable<void> AnswerWeb(Door::Connection connection);
 
   // dialogue.cc
+  // Start-up until the server has been reached once.
+  awaitable<void> Boot();
+  // One session; another one when the server asks for it, or when it is asked for meanwhile.
+  awaitable<void> Solicited();
+  awaitable<void> LocalChanges();
   // True when the server closed the session properly.
   awaitable<bool> Session(std::string reason);
-  Outgoing Initial(const std::string& reason) const;
+  awaitable<bool> Talk(std::string reason, bool changed);
+  Outgoing Initial(const std::string& reason, bool changed) const;
+  Item KeyLabel(int key) const;
   std::string RandomNonce();
   // By the phone's policy: for the first message of a session, or for a later one.
   std::string NonceFor(bool first);
@@ -54,14 +81,21 @@ class Phone : public std::enable_shared_from_this<Phone> {
   // The reply to an action; false in `goes_on` for actions without a reply.
   Outgoing Act(const Incoming& message, bool* goes_on);
   void CleanUp(const Incoming& message);
-  void Restart();
+  void Restart(const Incoming& message);
   Outgoing Write(const Incoming& message);
   Outgoing Read(const Incoming& message);
   Outgoing ReadAll();
   Outgoing NextFragment();
 
   // phone.cc
+  template <typename Coroutine>
+  void Spawn(Coroutine coroutine) {
+    asio::co_spawn(world_.io, std::move(coroutine), asio::detached);
+  }
+  awaitable<void> SwitchOnAfter(double seconds);
+  awaitable<void> EndCallAfter(double seconds);
   void Activate(Credential credential);
+  std::string StateFile() const;
   void LoadState();
   bool Chance(double share) { return share > 0 && std::uniform_real_distribution<>(0, 1)(random_) < share; }
   double Pace() const { return slow_ ? world_.options.slow_octets_per_second : 0; }
@@ -78,8 +112,13 @@ class Phone : public std::enable_shared_from_this<Phone> {
   Credential credential_;
   std::optional<Credential> after_restart_;
 
-  bool in_session_ = false, solicited_again_ = false, in_call_ = false, call_back_ = false;
-  steady_clock::time_point last_callback_{}, last_contact_{}, call_end_{};
+  int life_ = 0, calls_ = 0;
+  bool on_ = true, in_session_ = false, in_call_ = false;
+  bool solicited_again_ = false;  // wanted as soon as the session ends
+  bool call_back_ = false;        // wanted as soon as the call ends
+  bool changed_ = false;          // since the last exchange with the server
+  int local_changes_ = 0;
+  steady_clock::time_point last_callback_{}, last_contact_{};
   std::string nonce_;
   std::deque<Item> fragments_;
 };
