@@ -6,6 +6,7 @@
 
 #include "phonesim/control.h"
 #include "phonesim/fleet.h"
+#include "phonesim/hold.h"
 #include "phonesim/probe.h"
 
 namespace {
@@ -117,6 +118,26 @@ CLI::App* AddProbe(CLI::App& app, phonesim::ProbeOptions& probe) {
   return prober;
 }
 
+CLI::App* AddHold(CLI::App& app, phonesim::HoldOptions& hold) {
+  CLI::App* holder = app.add_subcommand("hold", "Keep idle connections to a server open, for measurements.");
+  holder->add_option("--connections", hold.connections, "How many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000));
+  holder->add_option("--per-address", hold.per_address, "Connections per source address")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 60000));
+  holder->add_option("--dls", hold.dls, "Server, address:port")->capture_default_str();
+  holder->add_option("--path", hold.path, "URL path of the server")->capture_default_str();
+  holder->add_option("--first-address", hold.first_address, "First source address")->capture_default_str();
+  holder->add_option("--first-mac", hold.first_mac, "MAC address of the first start-up")
+      ->capture_default_str();
+  holder->add_option("--concurrency", hold.concurrency, "Connections being opened at the same time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  holder->add_flag("--handshake-only", hold.handshake_only, "Send nothing after the TLS handshake");
+  return holder;
+}
+
 struct ControlOptions {
   std::string path, command, phone;
 };
@@ -149,6 +170,8 @@ int main(int argc, char** argv) {
   const CLI::App* prober = AddProbe(app, probe);
   ControlOptions control;
   const CLI::App* controller = AddControl(app, control);
+  phonesim::HoldOptions hold;
+  const CLI::App* holder = AddHold(app, hold);
   CLI11_PARSE(app, argc, argv);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -156,6 +179,7 @@ int main(int argc, char** argv) {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   if (*prober) return phonesim::RunProbe(probe);
+  if (*holder) return phonesim::RunHold(hold);
   if (*controller) return phonesim::RunControl(control.path, control.command, control.phone);
   try {
     run.dls = ParseServers(dls);
