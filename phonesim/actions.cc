@@ -42,8 +42,8 @@ void Phone::Restart(const Incoming& message) {
     if (item.name == "restart-password") password = item.value;
   }
   // wpi.md 3.4
-  if (type == "FactoryReset" && password == "124816") return FactoryReset();
-  Reboot();
+  const bool reset = type == "FactoryReset" && password == "124816";
+  reset ? FactoryReset() : Reboot();
 }
 
 Outgoing Phone::ReadAll() {

@@ -15,16 +15,16 @@ constexpr std::size_t kLongestLine = 64 << 10;
 
 struct Order {
   const char* name;
-  void (*apply)(Phone& phone);
+  bool (*apply)(Phone& phone);
 };
 constexpr Order kOrders[] = {
-    {"reboot", [](Phone& phone) { phone.Reboot(); }},
-    {"call-start", [](Phone& phone) { phone.StartCall(0); }},
-    {"call-end", [](Phone& phone) { phone.EndCall(); }},
-    {"offline", [](Phone& phone) { phone.SwitchOff(); }},
-    {"online", [](Phone& phone) { phone.SwitchOn(); }},
-    {"factory-reset", [](Phone& phone) { phone.FactoryReset(); }},
-    {"local-change", [](Phone& phone) { phone.ChangeLocally(); }},
+    {"reboot", [](Phone& phone) { return phone.Reboot(); }},
+    {"call-start", [](Phone& phone) { return phone.StartCall(0); }},
+    {"call-end", [](Phone& phone) { return phone.EndCall(); }},
+    {"offline", [](Phone& phone) { return phone.SwitchOff(); }},
+    {"online", [](Phone& phone) { return phone.SwitchOn(); }},
+    {"factory-reset", [](Phone& phone) { return phone.FactoryReset(); }},
+    {"local-change", [](Phone& phone) { return phone.ChangeLocally(); }},
 };
 
 Json Refusal(const std::string& why) {
@@ -100,12 +100,13 @@ Json ControlDoor::Answer(const std::string& line) {
   }
   for (const Order& order : kOrders) {
     if (command != order.name) continue;
+    int obeyed = 0;
     try {
-      for (Phone* phone : chosen) order.apply(*phone);
+      for (Phone* phone : chosen) obeyed += order.apply(*phone);
     } catch (const boost::system::system_error& error) {
       return Refusal(error.what());
     }
-    return {{"ok", true}, {"command", command}, {"phones", chosen.size()}};
+    return {{"ok", true}, {"command", command}, {"phones", obeyed}};
   }
   return Refusal("unknown command \"" + command + "\"; there are " + Commands());
 }

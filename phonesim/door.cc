@@ -11,6 +11,7 @@ Door::Door(asio::io_context& io, const std::string& address, int port, double oc
       acceptor_(io) {}
 
 void Door::Open() {
+  Close();  // what a failed attempt may have left
   acceptor_.open(endpoint_.protocol());
   acceptor_.set_option(tcp::acceptor::reuse_address(true));
   acceptor_.bind(endpoint_);

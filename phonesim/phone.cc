@@ -59,26 +59,30 @@ void Phone::Listen() {
 
 void Phone::Start() {
   if (!late_) return Spawn(Boot());
-  Record("offline");
   SwitchOff();
   Spawn(SwitchOnAfter(world_.options.offline_seconds));
 }
 
-void Phone::SwitchOff() {
-  ++life_;
+bool Phone::SwitchOff() {
+  ++life_;  // a reboot under way does not switch it on again
+  if (!on_) return false;
+  Record("offline");
   on_ = in_session_ = in_call_ = false;
   solicited_again_ = call_back_ = false;  // of no use to a phone that starts up (wpi.md 4)
   contact_door_.Close();
   web_door_.Close();
   dls_.Disconnect();
+  return true;
 }
 
-void Phone::SwitchOn() {
-  if (on_) return;
+bool Phone::SwitchOn() {
+  if (on_) return false;
+  Listen();
+  ++life_;
   on_ = true;
   if (after_restart_) Activate(*std::exchange(after_restart_, std::nullopt));
-  Listen();
   Spawn(Boot());
+  return true;
 }
 
 awaitable<void> Phone::SwitchOnAfter(double seconds) {
@@ -88,27 +92,31 @@ awaitable<void> Phone::SwitchOnAfter(double seconds) {
   if (life == life_) SwitchOn();
 }
 
-void Phone::Reboot() {
+bool Phone::Reboot() {
+  if (!on_) return false;
   SwitchOff();
   Spawn(SwitchOnAfter(world_.options.reboot_seconds));
+  return true;
 }
 
-void Phone::FactoryReset() {
+bool Phone::FactoryReset() {
+  if (!on_) return false;
   Record("factory_reset");
   credential_ = world_.factory;
   after_restart_.reset();
   local_changes_ = 0;
   changed_ = true;
   if (!world_.options.state_dir.empty()) std::remove(StateFile().c_str());
-  Reboot();
+  return Reboot();
 }
 
-void Phone::StartCall(double seconds) {
-  if (!on_ || in_call_) return;
+bool Phone::StartCall(double seconds) {
+  if (!on_ || in_call_) return false;
   in_call_ = true;
   ++calls_;
   Record("call_start");
   if (seconds > 0) Spawn(EndCallAfter(seconds));
+  return true;
 }
 
 awaitable<void> Phone::EndCallAfter(double seconds) {
@@ -118,19 +126,21 @@ awaitable<void> Phone::EndCallAfter(double seconds) {
   if (call == calls_) EndCall();
 }
 
-void Phone::EndCall() {
-  if (!in_call_) return;
+bool Phone::EndCall() {
+  if (!in_call_) return false;
   in_call_ = false;
   Record("call_end");
   if (std::exchange(call_back_, false)) Spawn(Solicited());
+  return true;
 }
 
-void Phone::ChangeLocally() {
-  if (!on_) return;
+bool Phone::ChangeLocally() {
+  if (!on_) return false;
   ++local_changes_;
   changed_ = true;
   Record("local_change");
   Spawn(LocalChanges());
+  return true;
 }
 
 nlohmann::ordered_json Phone::Status() const {

@@ -35,17 +35,19 @@ class Phone : public std::enable_shared_from_this<Phone> {
   // The first boot; late phones stay off for a while.
   void Start();
 
+  // What happens to a phone. False when it cannot: a phone that is off does not reboot.
+
   // Closes the ports and drops all connections.
-  void SwitchOff();
-  void SwitchOn();
-  void Reboot();
+  bool SwitchOff();
+  bool SwitchOn();
+  bool Reboot();
   // Certificate and state are those of a new phone. Reboots.
-  void FactoryReset();
+  bool FactoryReset();
   // Refuses writes until EndCall(), or for so many seconds if there are any.
-  void StartCall(double seconds);
-  void EndCall();
+  bool StartCall(double seconds);
+  bool EndCall();
   // Somebody changes a setting at the phone, which tells the server.
-  void ChangeLocally();
+  bool ChangeLocally();
 
   bool on() const { return on_; }
   bool in_call() const { return in_call_; }
