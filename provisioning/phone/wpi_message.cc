@@ -164,7 +164,12 @@ absl::StatusOr<WorkpointMessage> ParseWorkpointMessage(std::string_view body, co
   if (!envelope || !reason) return Refuse("WPI_ROOT", "Message or ReasonForContact is missing");
   WorkpointMessage message;
   message.nonce = Trimmed(envelope.attribute("nonce").value());
-  if (message.nonce.size() > 256) return Refuse("WPI_XML", "the nonce is too long");
+  // Mandatory (wpi.md 2.3). An opaque token: hexadecimal digits wherever one was seen.
+  if (message.nonce.empty() || message.nonce.size() > 256 ||
+      !std::all_of(message.nonce.begin(), message.nonce.end(),
+                   [](char c) { return absl::ascii_isalnum(c); })) {
+    return Refuse("WPI_NONCE", "the nonce is missing or no token");
+  }
   RETURN_IF_ERROR(ReadReason(reason, message));
   message.more_fragments = Trimmed(envelope.attribute("fragment").value()) == "next" ||
                            Trimmed(reason.attribute("fragment").value()) == "next";
