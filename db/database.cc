@@ -20,10 +20,15 @@ constexpr char kDryRun[] = "DRY_RUN";
 
 }  // namespace
 
+// Tables of work are empty at one moment and full at the next. A plan made for the empty table and kept would
+// read the full one whole, so plans are made anew now and then, and never scan where an index serves.
+constexpr absl::Duration kPlanLife = absl::Seconds(5);
+
 struct PooledConnection {
   explicit PooledConnection(const std::string& url) : connection(url) {}
   pqxx::connection connection;
   std::set<std::string> prepared;
+  absl::Time planned_at = absl::Now();
   bool broken = false;
   bool executed = false;  // in the current transaction
 };
@@ -152,10 +157,12 @@ absl::StatusOr<std::unique_ptr<PooledConnection>> Database::Acquire() {
   try {
     auto connection = std::make_unique<PooledConnection>(options_.url);
     pqxx::nontransaction session(connection->connection);
+    // See kPlanLife. (jit: a scan that is avoided in vain counts as so costly that it would be compiled.)
     session.exec(
         absl::StrCat("SET application_name = ", session.quote(options_.application_name),
                      "; SET statement_timeout = ", absl::ToInt64Milliseconds(options_.statement_timeout),
-                     "; SET timezone = 'UTC'; SET client_min_messages = warning"));
+                     "; SET timezone = 'UTC'; SET client_min_messages = warning",
+                     "; SET enable_seqscan = off; SET jit = off"));
     session.commit();
     return connection;
   } catch (const std::exception&) {
@@ -190,6 +197,10 @@ absl::Status Database::RunOnce(const char* name, absl::FunctionRef<absl::Status(
   absl::Status status;
   try {
     pqxx::work work(connection->connection);
+    if (absl::Now() - connection->planned_at > kPlanLife) {
+      work.exec0("DISCARD PLANS");
+      connection->planned_at = absl::Now();
+    }
     Tx tx(*connection, work);
     status = fn(tx);
     status.Update(tx.failure());

@@ -102,9 +102,10 @@ constexpr Query kSetReadBack{"slot_set_read_back", R"sql(
 // Superseding comes first: certificate_active_idx allows one active certificate per device and slot.
 constexpr Query kSupersedeActive{"certificate_supersede_active", R"sql(
   UPDATE certificate SET state = 'superseded'
-    FROM unnest($1::bigint[], $3::bigint[]) AS d (device_id, new_id)
-   WHERE certificate.device_id = d.device_id AND certificate.slot = $2 AND certificate.state = 'active'
-     AND certificate.id <> d.new_id)sql"};
+   WHERE id = ANY(ARRAY(
+         SELECT (SELECT c.id FROM certificate c
+                  WHERE c.device_id = d.device_id AND c.slot = $2 AND c.state = 'active' AND c.id <> d.new_id)
+           FROM unnest($1::bigint[], $3::bigint[]) AS d (device_id, new_id))))sql"};
 constexpr Query kMarkActive{"certificate_mark_active", R"sql(
   UPDATE certificate SET state = 'active' WHERE id = ANY($1::bigint[]) AND state = 'issued')sql"};
 constexpr Query kFillSlots{"slot_set_active", R"sql(

@@ -7,20 +7,22 @@
 namespace phonepki::db {
 namespace {
 
-// The session first, then its job: one order of locking everywhere.
+// The session first, then its job: one order of locking everywhere. Rows are named by scalar subqueries, not
+// joined: a join that was planned while the tables were empty reads them whole when they no longer are.
 constexpr Query kFind{"session_find_for_update", R"sql(
   WITH s AS MATERIALIZED (
     SELECT id, device_id, door, remote_address, step, fragments, job_id, job_attempt
       FROM phone_session WHERE cookie_hash = $1 AND expires_at > now() FOR UPDATE),
   held AS MATERIALIZED (
-    SELECT job.* FROM s JOIN job ON job.id = s.job_id AND job.attempt = s.job_attempt AND job.state = 'running'
-       FOR NO KEY UPDATE OF job)
+    SELECT * FROM job
+     WHERE id = (SELECT job_id FROM s) AND attempt = (SELECT job_attempt FROM s) AND state = 'running'
+       FOR NO KEY UPDATE)
   SELECT s.id, s.device_id, s.door, host(s.remote_address), s.step, s.fragments, s.job_id, s.job_attempt, c.serial,
          )sql" JOB_COLUMNS R"sql(
     FROM s
     LEFT JOIN held j ON true
-    LEFT JOIN device v ON v.id = j.device_id
-    LEFT JOIN certificate c ON c.id = j.certificate_id)sql"};
+    LEFT JOIN device v ON v.id = (SELECT device_id FROM held)
+    LEFT JOIN certificate c ON c.id = (SELECT certificate_id FROM held))sql"};
 #define OPEN_COLUMNS \
   "(cookie_hash, device_id, door, remote_address, reason, step, expires_at, job_id, job_attempt)"
 #define OPEN_REPLACES                                                                                 \

@@ -102,7 +102,7 @@ struct ServerConfig {
     absl::Duration timeout = absl::Seconds(10);
     int attempts = 5;
     absl::Duration retry = absl::Seconds(5);
-    int concurrency = 100;
+    int concurrency = 200;
   } probe;
 
   struct Worker {

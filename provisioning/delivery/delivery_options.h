@@ -32,7 +32,7 @@ struct DeliveryOptions {
   absl::Duration probe_timeout = absl::Seconds(10);
   absl::Duration probe_retry = absl::Seconds(5);
   int probe_attempts = 5;
-  int probe_concurrency = 100;
+  int probe_concurrency = 200;
 
   int batch = 50;
   absl::Duration lease = absl::Seconds(60);

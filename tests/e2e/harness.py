@@ -226,7 +226,7 @@ class Server:
 class Phones:
     """A fleet. Addresses 127.<block>.0.1 and up."""
 
-    def __init__(self, count, block, servers, web_port, *extra):
+    def __init__(self, count, block, servers, web_port, *extra, keep_state=True):
         self.count, self.block, self.web_port = count, block, web_port
         self.first = f"127.{block}.0.1"
         self.dir = tempfile.mkdtemp(prefix="phonepki-sim-", dir="/var/tmp")
@@ -236,8 +236,8 @@ class Phones:
             [os.path.join(BUILD, "phonesim", "phonesim"), "run", "--phones", str(count), "--first-address", self.first,
              "--first-mac", f"00:1A:E8:{block:02X}:00:01", "--web-port", str(web_port), "--contact-port", "8085",
              "--dls", ",".join(f"127.0.0.1:{port}" for port in servers), "--contact-gap-seconds", "1",
-             "--crash-interval-seconds", "0.5", "--ledger", self.ledger, "--state-dir", os.path.join(self.dir, "state"),
-             "--control", self.control, *extra],
+             "--crash-interval-seconds", "0.5", "--ledger", self.ledger, "--control", self.control,
+             *(["--state-dir", os.path.join(self.dir, "state")] if keep_state else []), *extra],
             stdout=subprocess.PIPE, text=True)
         assert '"ready"' in self.process.stdout.readline(), "phonesim did not start"
 
