@@ -30,6 +30,18 @@ absl::Status InvalidField(const std::string& field, const std::string& reason, c
   return WithField(WithReason(absl::InvalidArgumentError(absl::StrCat(field, ": ", rule)), reason), field);
 }
 
+absl::Status NotFound(const std::string& what) {
+  return WithReason(absl::NotFoundError(what), "NOT_FOUND");
+}
+
+absl::Status NameTaken(absl::Status status, const std::string& kind, const std::string& display_name) {
+  if (!absl::IsAlreadyExists(status)) return status;
+  return WithField(
+      WithReason(absl::AlreadyExistsError(absl::StrCat(kind, " named \"", display_name, "\" exists already")),
+                 "DISPLAY_NAME_TAKEN"),
+      "display_name");
+}
+
 std::string ReasonOf(const absl::Status& status) {
   return Payload(status, kReasonUrl);
 }

@@ -1,10 +1,11 @@
 #include "ca/internal_ca_service.h"
 
+#include <algorithm>
 #include <limits>
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/strip.h>
 
 #include "base/error.h"
 #include "base/rpc/rpc.h"
@@ -18,6 +19,9 @@ namespace phonepki::ca {
 namespace {
 
 using base::rpc::Caller;
+
+constexpr char kCollection[] = "internalCas";
+constexpr char kCertificates[] = "certificates";
 
 v1::InternalCa ToProto(const db::InternalCaRecord& ca) {
   v1::InternalCa proto;
@@ -38,8 +42,12 @@ absl::StatusOr<CaCreation> FromProto(db::Database& database, const v1::CaCreatio
   CaCreation creation;
   creation.subject = proto.subject();
   creation.key_algorithm = proto.key_algorithm();
-  if (proto.has_not_before()) creation.not_before = base::rpc::FromProto(proto.not_before());
-  if (proto.has_not_after()) creation.not_after = base::rpc::FromProto(proto.not_after());
+  if (proto.has_not_before()) {
+    ASSIGN_OR_RETURN(creation.not_before, base::rpc::FromProto(proto.not_before(), "creation.not_before"));
+  }
+  if (proto.has_not_after()) {
+    ASSIGN_OR_RETURN(creation.not_after, base::rpc::FromProto(proto.not_after(), "creation.not_after"));
+  }
   creation.allow_past_2038 = proto.allow_past_2038();
   creation.allow_legacy = proto.allow_legacy();
   if (!proto.parent().empty()) {
@@ -48,6 +56,15 @@ absl::StatusOr<CaCreation> FromProto(db::Database& database, const v1::CaCreatio
     }));
   }
   return creation;
+}
+
+absl::StatusOr<base::Bytes> ReadSerial(const std::string& text) {
+  const bool hex = std::all_of(text.begin(), text.end(), absl::ascii_isxdigit);
+  if (!hex || text.size() > 40) {
+    return base::InvalidField("serial", "SERIAL", "a serial number has at most 40 hexadecimal digits");
+  }
+  const std::string octets = absl::HexStringToBytes(text.size() % 2 == 0 ? text : absl::StrCat("0", text));
+  return base::Bytes(octets.begin(), octets.end());
 }
 
 v1::Certificate ToProto(const db::CertificateRecord& record) {
@@ -82,9 +99,10 @@ v1::Certificate ToProto(const db::CertificateRecord& record) {
 
 absl::StatusOr<std::int64_t> ResolveInternalCa(db::Tx& tx, const std::string& name,
                                                const std::string& field) {
-  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, "internalCas", field));
-  if (parsed.id != 0) return parsed.id;
-  return db::FindInternalCaByDisplayName(tx, parsed.display_name);
+  return base::rpc::ResolveName(
+      name, kCollection, field,
+      [&](const std::string& display_name) { return db::FindInternalCaByDisplayName(tx, display_name); },
+      [&](std::int64_t id) { return db::GetInternalCa(tx, id); });
 }
 
 v1::CertificateSummary SummarizeCertificate(const base::Bytes& der, bool with_pem) {
@@ -119,6 +137,7 @@ absl::StatusOr<std::int64_t> InternalCaService::Resolve(const std::string& name,
 
 RPC(CreateInternalCa) {
   RETURN_IF_ERROR(base::rpc::CheckDisplayName(request->display_name()));
+  RETURN_IF_ERROR(base::rpc::CheckDescription(request->description()));
   NewCa wanted{request->display_name(), request->description(),   std::nullopt,
                request->enable(),       request->validate_only(), request->request_id()};
   if (request->has_creation()) {
@@ -142,6 +161,7 @@ END_RPC
 
 RPC(ImportInternalCa) {
   RETURN_IF_ERROR(base::rpc::CheckDisplayName(request->display_name()));
+  RETURN_IF_ERROR(base::rpc::CheckDescription(request->description()));
   if (request->pkcs12().size() > (1 << 20)) {
     return base::InvalidField("pkcs12", "FILE_TOO_LARGE", "at most 1 MiB");
   }
@@ -166,12 +186,12 @@ END_RPC
 
 RPC(ListInternalCas) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(request->page_token(), 0));
+  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(kCollection, request->page_token(), 0));
   return database_.InTransaction("ca_list", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(auto cas, db::ListInternalCas(tx, request->enabled_only(), after, size));
     for (const auto& ca : cas) *response->add_internal_cas() = ToProto(ca);
     if (static_cast<int>(cas.size()) == size) {
-      response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(cas.back().id)));
+      response->set_next_page_token(base::rpc::MakePageToken(kCollection, cas.back().id));
     }
     return absl::OkStatus();
   });
@@ -185,6 +205,7 @@ RPC(UpdateInternalCa) {
     if (request->has_display_name()) ca.display_name = request->display_name();
     if (request->has_description()) ca.description = request->description();
     RETURN_IF_ERROR(base::rpc::CheckDisplayName(ca.display_name));
+    RETURN_IF_ERROR(base::rpc::CheckDescription(ca.description));
     RETURN_IF_ERROR(db::UpdateInternalCa(tx, ca));
     RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "ca.update", absl::StrCat("internalCas/", id)}}));
     *response->mutable_internal_ca() = ToProto(ca);
@@ -250,10 +271,9 @@ grpc::Status CertificateService::GetCertificate(grpc::ServerContext* context,
                                                 v1::GetCertificateResponse* response) {
   return base::rpc::Handle(
       context, "/phonepki.ca.v1.CertificateService/GetCertificate", [&](const Caller&) -> absl::Status {
-        ASSIGN_OR_RETURN(base::rpc::ResourceName name,
-                         base::rpc::ParseResourceName(request->name(), "certificates", "name"));
+        ASSIGN_OR_RETURN(std::int64_t id, base::rpc::ParseId(request->name(), kCertificates, "name"));
         return database_.InTransaction("certificate_get", [&](db::Tx& tx) -> absl::Status {
-          ASSIGN_OR_RETURN(db::CertificateRecord record, db::GetCertificate(tx, name.id));
+          ASSIGN_OR_RETURN(db::CertificateRecord record, base::WithField(db::GetCertificate(tx, id), "name"));
           *response->mutable_certificate() = ToProto(record);
           return absl::OkStatus();
         });
@@ -266,26 +286,24 @@ grpc::Status CertificateService::ListCertificates(grpc::ServerContext* context,
   return base::rpc::Handle(
       context, "/phonepki.ca.v1.CertificateService/ListCertificates", [&](const Caller&) -> absl::Status {
         ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-        ASSIGN_OR_RETURN(
-            std::int64_t before,
-            base::rpc::ReadIdPageToken(request->page_token(), std::numeric_limits<std::int64_t>::max()));
+        ASSIGN_OR_RETURN(std::int64_t before,
+                         base::rpc::ReadIdPageToken(kCertificates, request->page_token(),
+                                                    std::numeric_limits<std::int64_t>::max()));
         return database_.InTransaction("certificate_list", [&](db::Tx& tx) -> absl::Status {
           db::CertificateFilter filter;
           if (!request->internal_ca().empty()) {
             ASSIGN_OR_RETURN(filter.ca_id, ResolveInternalCa(tx, request->internal_ca(), "internal_ca"));
           }
           if (!request->device().empty()) {
-            ASSIGN_OR_RETURN(
-                db::DeviceRecord device,
-                db::GetDeviceByMac(tx, std::string(absl::StripPrefix(request->device(), "devices/"))));
+            ASSIGN_OR_RETURN(std::string mac, base::rpc::ParseDeviceName(request->device(), "device"));
+            ASSIGN_OR_RETURN(db::DeviceRecord device, base::WithField(db::GetDeviceByMac(tx, mac), "device"));
             filter.device_id = device.id;
           }
-          const std::string serial = absl::HexStringToBytes(request->serial());
-          filter.serial.assign(serial.begin(), serial.end());
+          ASSIGN_OR_RETURN(filter.serial, ReadSerial(request->serial()));
           ASSIGN_OR_RETURN(auto records, db::ListCertificates(tx, filter, before, size));
           for (const auto& record : records) *response->add_certificates() = ToProto(record);
           if (static_cast<int>(records.size()) == size) {
-            response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(records.back().id)));
+            response->set_next_page_token(base::rpc::MakePageToken(kCertificates, records.back().id));
           }
           return absl::OkStatus();
         });

@@ -9,25 +9,28 @@
 #include "ca/x509/pkcs12.h"
 #include "db/api_request_repository.h"
 #include "db/audit_repository.h"
+#include "db/certificate_repository.h"
 
 namespace phonepki::ca {
 namespace {
-
-// Thrown away at the end of a validate_only transaction; never leaves this file.
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
 
 std::string Name(std::int64_t id) {
   return absl::StrCat("internalCas/", id);
 }
 
-absl::Status NameTaken(const absl::Status& status, const std::string& display_name) {
-  if (!absl::IsAlreadyExists(status)) return status;
-  return base::WithField(base::WithReason(absl::AlreadyExistsError(absl::StrCat(
-                                              "an internal CA named \"", display_name, "\" exists already")),
-                                          "DISPLAY_NAME_TAKEN"),
-                         "display_name");
+absl::Status HasCertificate(const std::string& field) {
+  return base::WithField(
+      base::WithReason(absl::FailedPreconditionError("the internal CA already has a certificate and key"),
+                       "CA_HAS_CERTIFICATE"),
+      field);
+}
+
+// What the certificate code has against a request, as paths of the API.
+absl::Status InCreation(const absl::Status& status) {
+  if (!absl::IsInvalidArgument(status) && !absl::IsFailedPrecondition(status)) return status;
+  std::string field = base::FieldOf(status);
+  if (field.empty()) field = base::ReasonOf(status) == "CA_EXPIRES_FIRST" ? "not_after" : "parent";
+  return base::WithField(status, absl::StrCat("creation.", field));
 }
 
 // Orders the certificates of an imported file from the CA's issuer up to the root.
@@ -57,7 +60,8 @@ absl::StatusOr<std::vector<base::Bytes>> OrderChain(const CertificateInfo& ca,
 
 }  // namespace
 
-absl::Status InternalCas::Make(db::Tx& tx, const CaCreation& creation, db::InternalCaRecord& ca) {
+absl::Status InternalCas::Make(db::Tx& tx, const CaCreation& creation, bool validate_only,
+                               const std::string& actor, db::InternalCaRecord& ca) {
   ASSIGN_OR_RETURN(DistinguishedName subject, DistinguishedName::Parse(creation.subject, "creation.subject"));
   if (subject.CommonNameCount() == 0) {
     return base::InvalidField("creation.subject", "COMMON_NAME_MISSING", "the subject of a CA needs a CN");
@@ -65,37 +69,85 @@ absl::Status InternalCas::Make(db::Tx& tx, const CaCreation& creation, db::Inter
   ASSIGN_OR_RETURN(KeyAlgorithm algorithm,
                    ParseKeyAlgorithm(creation.key_algorithm.empty() ? "rsa2048" : creation.key_algorithm,
                                      "creation.key_algorithm"));
+  if (algorithm == KeyAlgorithm::kRsa1024 && !creation.allow_legacy) {
+    return base::InvalidField("creation.key_algorithm", "KEY_TOO_WEAK", "rsa1024 needs allow_legacy");
+  }
   ca.not_before = creation.not_before.value_or(clock_.Now() - absl::Minutes(5));
   ca.not_after = creation.not_after.value_or(ca.not_before + absl::Hours(24 * 365));
+  if (ca.not_before < ca.not_after && ca.not_after <= clock_.Now()) {
+    return base::InvalidField("creation.not_after", "VALIDITY_OVER", "the validity would already be over");
+  }
   Profile profile = CaProfile();
   profile.allow_2038 = creation.allow_past_2038;
   profile.allow_rsa1024 = creation.allow_legacy;
-  ASSIGN_OR_RETURN(PrivateKey key, keys_.Generate(algorithm));
+  std::optional<db::InternalCaRecord> parent;
   if (creation.parent_id) {
-    ASSIGN_OR_RETURN(db::InternalCaRecord parent, db::GetInternalCa(tx, *creation.parent_id));
-    if (!parent.enabled) {
-      return base::WithReason(absl::FailedPreconditionError(
-                                  absl::StrCat("the parent CA \"", parent.display_name, "\" is not enabled")),
-                              "CA_DISABLED");
+    ASSIGN_OR_RETURN(parent, db::GetInternalCa(tx, *creation.parent_id));
+    if (!parent->enabled) {
+      return base::WithField(
+          base::WithReason(absl::FailedPreconditionError(
+                               absl::StrCat("the parent CA \"", parent->display_name, "\" is not enabled")),
+                           "CA_DISABLED"),
+          "creation.parent");
     }
-    ASSIGN_OR_RETURN(auto issuer, issuers_.Get(parent));
-    ASSIGN_OR_RETURN(IssuancePermit permit,
-                     issuer->Prepare(profile, {subject, {}, key.spki_der(), ca.not_before, ca.not_after}));
-    ASSIGN_OR_RETURN(ca.certificate, issuer->Sign(std::move(permit)));
-    ca.parent_id = parent.id;
-    ca.chain = parent.chain;
-    ca.chain.insert(ca.chain.begin(), parent.certificate);
+  }
+  ASSIGN_OR_RETURN(PrivateKey key, keys_.Generate(algorithm));
+  if (parent) {
+    const IssuanceRequest request{subject, {}, key.spki_der(), ca.not_before, ca.not_after};
+    RETURN_IF_ERROR(InCreation(SignSubordinate(tx, *parent, profile, request, validate_only, actor, ca)));
+    if (validate_only) return absl::OkStatus();
   } else {
-    ASSIGN_OR_RETURN(ca.certificate, SelfSignCa(key, subject, ca.not_before, ca.not_after, profile));
+    absl::StatusOr<base::Bytes> root = SelfSignCa(key, subject, ca.not_before, ca.not_after, profile);
+    if (!root.ok()) return InCreation(root.status());
+    ca.certificate = *std::move(root);
   }
   ASSIGN_OR_RETURN(base::Secret der, key.ToPkcs8Der());
   ASSIGN_OR_RETURN(ca.wrapped_key, keystore_.Wrap(der, CaKeyPurpose(ca.id)));
   return db::SetInternalCaCertificate(tx, ca);
 }
 
+absl::Status InternalCas::SignSubordinate(db::Tx& tx, const db::InternalCaRecord& parent,
+                                          const Profile& profile, const IssuanceRequest& request,
+                                          bool validate_only, const std::string& actor,
+                                          db::InternalCaRecord& ca) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const Issuer> issuer, issuers_.Get(parent));
+  ASSIGN_OR_RETURN(IssuancePermit permit, issuer->Prepare(profile, request));
+  const std::string subject = request.subject.Print();
+  ASSIGN_OR_RETURN(bool taken, db::HasIssuedSubject(tx, parent.id, subject));
+  if (taken) {
+    return base::WithField(
+        base::WithReason(absl::FailedPreconditionError(absl::StrCat(
+                             "\"", parent.display_name, "\" has issued to \"", subject, "\" already (C-09)")),
+                         "SUBJECT_TAKEN"),
+        "subject");
+  }
+  if (validate_only) return absl::OkStatus();
+  db::CertificateRecord record;
+  record.ca_id = parent.id;
+  record.serial = permit.serial();
+  record.kind = PrintCertificateKind(CertificateKind::kCa);
+  record.subject = subject;
+  record.not_before = permit.not_before();
+  record.not_after = permit.not_after();
+  record.tbs_digest = permit.tbs_digest();
+  // Committed by itself: whatever becomes of the caller's transaction, the key was not used unrecorded.
+  ASSIGN_OR_RETURN(std::vector<std::int64_t> ids,
+                   database_.InTransactionReturning(
+                       "ca_intent", [&](db::Tx& intent) -> absl::StatusOr<std::vector<std::int64_t>> {
+                         RETURN_IF_ERROR(db::AppendAudit(
+                             intent, {{actor, "key.use", Name(parent.id), "{\"certificates\": 1}"}}));
+                         return db::InsertIntents(intent, {record});
+                       }));
+  ASSIGN_OR_RETURN(ca.certificate, issuer->Sign(std::move(permit)));
+  ca.parent_id = parent.id;
+  ca.chain = parent.chain;
+  ca.chain.insert(ca.chain.begin(), parent.certificate);
+  return db::StoreIssued(tx, ids, {ca.certificate}, {Sha256(ca.certificate)}, {base::Bytes()});
+}
+
 absl::StatusOr<db::InternalCaRecord> InternalCas::Create(const NewCa& wanted, const std::string& actor) {
   db::InternalCaRecord made;
-  absl::Status status = database_.InTransaction("ca_create", [&](db::Tx& tx) -> absl::Status {
+  RETURN_IF_ERROR(database_.InTransaction("ca_create", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateInternalCa", wanted.request_id));
     if (earlier) {
       ASSIGN_OR_RETURN(made, db::GetInternalCa(tx, *earlier));
@@ -105,37 +157,39 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Create(const NewCa& wanted, co
       return base::InvalidField("enable", "CA_IS_DRAFT", "a CA without a certificate cannot be enabled");
     }
     db::InternalCaRecord ca;
-    absl::StatusOr<std::int64_t> id = db::InsertInternalCa(tx, wanted.display_name, wanted.description);
-    if (!id.ok()) return NameTaken(id.status(), wanted.display_name);
-    ca.id = *id;
-    if (wanted.creation) RETURN_IF_ERROR(Make(tx, *wanted.creation, ca));
-    if (wanted.enable) RETURN_IF_ERROR(db::SetInternalCaEnabled(tx, ca.id, true));
+    ASSIGN_OR_RETURN(ca.id, db::InsertInternalCa(tx, wanted.display_name, wanted.description));
+    if (wanted.creation) RETURN_IF_ERROR(Make(tx, *wanted.creation, wanted.validate_only, actor, ca));
+    // The rehearsal of a subordinate is not signed, so there is nothing to enable.
+    if (wanted.enable && !ca.certificate.empty()) RETURN_IF_ERROR(db::SetInternalCaEnabled(tx, ca.id, true));
     RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "ca.create", Name(ca.id)}}));
     RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateInternalCa", wanted.request_id, ca.id));
     ASSIGN_OR_RETURN(made, db::GetInternalCa(tx, ca.id));
-    return wanted.validate_only ? DryRunEnd() : absl::OkStatus();
-  });
-  if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+    return wanted.validate_only ? db::DryRunEnd() : absl::OkStatus();
+  }));
   return made;
 }
 
 absl::StatusOr<db::InternalCaRecord> InternalCas::Generate(std::int64_t id, const CaCreation& creation,
                                                            bool validate_only, const std::string& actor) {
   db::InternalCaRecord made;
-  absl::Status status = database_.InTransaction("ca_generate", [&](db::Tx& tx) -> absl::Status {
+  RETURN_IF_ERROR(database_.InTransaction("ca_generate", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(db::InternalCaRecord ca, db::LockInternalCa(tx, id));
-    RETURN_IF_ERROR(Make(tx, creation, ca));
+    if (!ca.certificate.empty()) return HasCertificate("name");
+    RETURN_IF_ERROR(Make(tx, creation, validate_only, actor, ca));
     RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "ca.generate", Name(id)}}));
     ASSIGN_OR_RETURN(made, db::GetInternalCa(tx, id));
-    return validate_only ? DryRunEnd() : absl::OkStatus();
-  });
-  if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+    return validate_only ? db::DryRunEnd() : absl::OkStatus();
+  }));
   return made;
 }
 
 absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import, const std::string& actor) {
   absl::StatusOr<Pkcs12Contents> contents = ReadPkcs12(import.pkcs12, import.passphrase);
-  if (!contents.ok()) return base::WithField(contents.status(), "pkcs12");
+  if (!contents.ok()) {
+    const bool passphrase = base::ReasonOf(contents.status()) == "WRONG_PASSPHRASE" ||
+                            base::ReasonOf(contents.status()) == "PASSPHRASE_INVALID";
+    return base::WithField(contents.status(), passphrase ? "passphrase" : "pkcs12");
+  }
   ASSIGN_OR_RETURN(CertificateInfo info, ParseCertificate(contents->certificate));
   if (!info.is_ca) {
     return base::InvalidField("pkcs12", "NOT_A_CA",
@@ -145,11 +199,15 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import,
     return base::InvalidField("pkcs12", "CA_EXPIRED", "the CA certificate has expired");
   }
   ASSIGN_OR_RETURN(std::vector<base::Bytes> chain, OrderChain(info, contents->chain));
-  if (!chain.empty())
-    RETURN_IF_ERROR(VerifyChain(contents->certificate, chain, {chain.back()}, clock_.Now()));
+  if (!chain.empty()) {
+    absl::Status valid = VerifyChain(contents->certificate, chain, {chain.back()}, clock_.Now());
+    if (!valid.ok()) {
+      return base::InvalidField("pkcs12", base::ReasonOf(valid), std::string(valid.message()));
+    }
+  }
   ASSIGN_OR_RETURN(base::Secret der, contents->key.ToPkcs8Der());
   db::InternalCaRecord made;
-  absl::Status status = database_.InTransaction("ca_import", [&](db::Tx& tx) -> absl::Status {
+  RETURN_IF_ERROR(database_.InTransaction("ca_import", [&](db::Tx& tx) -> absl::Status {
     db::InternalCaRecord ca;
     absl::StatusOr<std::int64_t> known = db::FindInternalCaByDisplayName(tx, import.display_name);
     if (absl::IsNotFound(known.status())) {
@@ -157,7 +215,8 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import,
     } else if (!known.ok()) {
       return known.status();
     } else {
-      ca.id = *known;
+      ASSIGN_OR_RETURN(ca, db::LockInternalCa(tx, *known));
+      if (!ca.certificate.empty()) return HasCertificate("display_name");
     }
     ca.certificate = contents->certificate;
     ca.chain = chain;
@@ -168,9 +227,8 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import,
     if (import.enable) RETURN_IF_ERROR(db::SetInternalCaEnabled(tx, ca.id, true));
     RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "ca.import", Name(ca.id)}}));
     ASSIGN_OR_RETURN(made, db::GetInternalCa(tx, ca.id));
-    return import.validate_only ? DryRunEnd() : absl::OkStatus();
-  });
-  if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+    return import.validate_only ? db::DryRunEnd() : absl::OkStatus();
+  }));
   return made;
 }
 
@@ -210,7 +268,10 @@ absl::Status InternalCas::Delete(std::int64_t id, const std::string& actor) {
                               "CA_IN_USE");
     }
     RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "ca.delete", Name(id)}}));
-    return db::DeleteInternalCa(tx, id);
+    absl::Status deleted = db::DeleteInternalCa(tx, id);
+    if (!absl::IsFailedPrecondition(deleted)) return deleted;
+    return base::WithReason(
+        absl::FailedPreconditionError("the internal CA is in use: jobs name its certificates"), "CA_IN_USE");
   });
 }
 

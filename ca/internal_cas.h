@@ -14,6 +14,7 @@
 #include "base/secret.h"
 #include "ca/issuers.h"
 #include "ca/x509/key.h"
+#include "ca/x509/profile.h"
 #include "db/database.h"
 #include "db/internal_ca_repository.h"
 
@@ -62,8 +63,13 @@ class InternalCas {
   absl::Status Delete(std::int64_t id, const std::string& actor);
 
  private:
-  // Key and certificate of a new CA; the record's id must be set.
-  absl::Status Make(db::Tx& tx, const CaCreation& creation, db::InternalCaRecord& ca);
+  // Key and certificate of a new CA; the record's id must be set. A rehearsal uses no parent's key: it leaves
+  // a subordinate without certificate.
+  absl::Status Make(db::Tx& tx, const CaCreation& creation, bool validate_only, const std::string& actor,
+                    db::InternalCaRecord& ca);
+  absl::Status SignSubordinate(db::Tx& tx, const db::InternalCaRecord& parent, const Profile& profile,
+                               const IssuanceRequest& request, bool validate_only, const std::string& actor,
+                               db::InternalCaRecord& ca);
 
   db::Database& database_;
   const Keystore& keystore_;

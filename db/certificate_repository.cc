@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 
 #define CERTIFICATE_COLUMNS                                                                            \
@@ -38,16 +39,19 @@ constexpr Query kClaimSubjects{"subject_claim", R"sql(
     FROM unnest($2::text[], $3::bigint[], $4::text[]) AS s (subject_key, device_id, slot)
    ORDER BY subject_key
       ON CONFLICT DO NOTHING)sql"};
-// A claim whose device is gone, or that has no live certificate any more, passes on.
+// A claim passes on when its device is gone or serves no live certificate of that name any more: addresses
+// move from phone to phone.
 constexpr Query kTakeOverSubjects{"subject_claim_take_over", R"sql(
   UPDATE subject_claim
      SET device_id = s.device_id, slot = s.slot
-    FROM unnest($2::text[], $3::bigint[], $4::text[]) AS s (subject_key, device_id, slot)
+    FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) AS s (subject_key, device_id, slot, subject)
    WHERE subject_claim.ca_id = $1 AND subject_claim.subject_key = s.subject_key
      AND (subject_claim.device_id <> s.device_id OR subject_claim.slot <> s.slot)
      AND NOT EXISTS (SELECT 1 FROM certificate c
                       WHERE c.device_id = subject_claim.device_id AND c.slot = subject_claim.slot
-                        AND c.ca_id = $1 AND c.state IN ('intended', 'issued', 'active')))sql"};
+                        AND c.ca_id = $1 AND c.state IN ('intended', 'issued', 'active') AND c.not_after > now()
+                        AND lower(c.subject) = lower(s.subject)
+                        AND EXISTS (SELECT 1 FROM device v WHERE v.id = c.device_id)))sql"};
 constexpr Query kOwnedSubjects{"subject_claim_owned", R"sql(
   SELECT claim.device_id IS NOT NULL
     FROM unnest($2::text[], $3::bigint[], $4::text[]) WITH ORDINALITY AS s (subject_key, device_id, slot, position)
@@ -55,6 +59,10 @@ constexpr Query kOwnedSubjects{"subject_claim_owned", R"sql(
            ON claim.ca_id = $1 AND claim.subject_key = s.subject_key AND claim.device_id = s.device_id
           AND claim.slot = s.slot
    ORDER BY s.position)sql"};
+constexpr Query kHasIssuedSubject{"certificate_has_issued_subject", R"sql(
+  SELECT EXISTS (SELECT 1 FROM certificate
+                  WHERE ca_id = $1 AND lower(subject) = lower($2) AND state IN ('issued', 'active')
+                    AND not_after > now()))sql"};
 constexpr Query kStoreIssued{"certificate_store_issued", R"sql(
   UPDATE certificate
      SET state = 'issued', der = i.der, sha256 = i.sha256, issued_at = now()
@@ -165,16 +173,22 @@ absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx,
 
 absl::StatusOr<std::vector<bool>> ClaimSubjects(Tx& tx, std::int64_t ca_id,
                                                 const std::vector<std::string>& subject_keys,
+                                                const std::vector<std::string>& subjects,
                                                 const std::vector<std::int64_t>& devices,
                                                 const std::vector<std::string>& slots) {
   ASSIGN_OR_RETURN(pqxx::result inserted, tx.Execute(kClaimSubjects, ca_id, subject_keys, devices, slots));
   if (inserted.affected_rows() < subject_keys.size()) {
-    RETURN_IF_ERROR(tx.Execute(kTakeOverSubjects, ca_id, subject_keys, devices, slots).status());
+    RETURN_IF_ERROR(tx.Execute(kTakeOverSubjects, ca_id, subject_keys, devices, slots, subjects).status());
   }
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kOwnedSubjects, ca_id, subject_keys, devices, slots));
   std::vector<bool> owned;
   for (const auto& row : rows) owned.push_back(row[0].as<bool>());
   return owned;
+}
+
+absl::StatusOr<bool> HasIssuedSubject(Tx& tx, std::int64_t ca_id, const std::string& subject) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kHasIssuedSubject, ca_id, subject));
+  return rows.at(0)[0].as<bool>();
 }
 
 absl::Status StoreIssued(Tx& tx, const std::vector<std::int64_t>& ids, const std::vector<base::Bytes>& ders,
@@ -191,7 +205,7 @@ absl::Status DiscardCertificates(Tx& tx, const std::vector<std::int64_t>& ids) {
 
 absl::StatusOr<DeliverableRecord> GetDeliverable(Tx& tx, std::int64_t certificate_id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kDeliverable, certificate_id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no certificate certificates/", certificate_id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no certificate certificates/", certificate_id));
   return DeliverableRecord{ToBytes(rows[0][0]), ToBytes(rows[0][1]), ToBytesArray(rows[0][2]),
                            ToBytes(rows[0][3])};
 }
@@ -203,7 +217,7 @@ absl::StatusOr<std::vector<CertificateRecord>> GetCertificates(Tx& tx, const std
 
 absl::StatusOr<CertificateRecord> GetCertificate(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(std::vector<CertificateRecord> found, GetCertificates(tx, {id}));
-  if (found.empty()) return absl::NotFoundError(absl::StrCat("no certificate certificates/", id));
+  if (found.empty()) return base::NotFound(absl::StrCat("no certificate certificates/", id));
   return std::move(found.front());
 }
 

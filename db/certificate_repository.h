@@ -50,11 +50,15 @@ absl::StatusOr<std::vector<CertificateRecord>> FindIssuedForJobs(Tx& tx,
 // State 'intended'. Ids in the order of the records.
 absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx,
                                                         const std::vector<CertificateRecord>& intents);
-// Claims subject_keys[i] for devices[i]; returns for each whether it now belongs to that device and slot.
+// Claims subject_keys[i], printed as subjects[i], for devices[i]; returns for each whether it now belongs to
+// that device and slot.
 absl::StatusOr<std::vector<bool>> ClaimSubjects(Tx& tx, std::int64_t ca_id,
                                                 const std::vector<std::string>& subject_keys,
+                                                const std::vector<std::string>& subjects,
                                                 const std::vector<std::int64_t>& devices,
                                                 const std::vector<std::string>& slots);
+// Whether the CA has a live certificate for that subject.
+absl::StatusOr<bool> HasIssuedSubject(Tx& tx, std::int64_t ca_id, const std::string& subject);
 // 'intended' → 'issued' with der; stores the wrapped keys (empty: none).
 absl::Status StoreIssued(Tx& tx, const std::vector<std::int64_t>& ids, const std::vector<base::Bytes>& ders,
                          const std::vector<base::Bytes>& digests,
@@ -67,9 +71,9 @@ absl::StatusOr<CertificateRecord> GetCertificate(Tx& tx, std::int64_t id);      
 absl::StatusOr<std::vector<CertificateRecord>> GetCertificates(Tx& tx, const std::vector<std::int64_t>& ids);
 
 struct CertificateFilter {
-  std::optional<std::int64_t> ca_id;
-  std::optional<std::int64_t> device_id;
-  base::Bytes serial;  // empty = any
+  std::optional<std::int64_t> ca_id = {};
+  std::optional<std::int64_t> device_id = {};
+  base::Bytes serial = {};  // empty = any
 };
 // Newest first, ids below `before`.
 absl::StatusOr<std::vector<CertificateRecord>> ListCertificates(Tx& tx, const CertificateFilter& filter,

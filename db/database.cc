@@ -14,6 +14,11 @@
 #include "db/error_map.h"
 
 namespace phonepki::db {
+namespace {
+
+constexpr char kDryRun[] = "DRY_RUN";
+
+}  // namespace
 
 struct PooledConnection {
   explicit PooledConnection(const std::string& url) : connection(url) {}
@@ -90,6 +95,14 @@ std::optional<absl::Time> ToOptionalTime(const pqxx::field& field) {
 
 Tx::Tx(PooledConnection& connection, pqxx::work& work) : connection_(connection), work_(work) {}
 
+// Inside a catch block.
+absl::Status Tx::Failed(const char* what) {
+  absl::Status status = MapCurrentException(what);
+  if (absl::IsUnavailable(status)) connection_.broken = true;
+  failure_.Update(status);
+  return status;
+}
+
 absl::StatusOr<pqxx::result> Tx::Guard(const Query& query, absl::FunctionRef<pqxx::result()> run) {
   return GuardPlanned(query, [&] {
     if (connection_.prepared.insert(query.name).second) connection_.connection.prepare(query.name, query.sql);
@@ -103,9 +116,7 @@ absl::StatusOr<pqxx::result> Tx::GuardPlanned(const Query& query, absl::Function
     connection_.executed = true;
     return result;
   } catch (const std::exception&) {
-    absl::Status status = MapCurrentException(query.name);
-    if (absl::IsUnavailable(status)) connection_.broken = true;
-    return status;
+    return Failed(query.name);
   }
 }
 
@@ -114,7 +125,7 @@ absl::StatusOr<pqxx::result> Tx::ExecuteScript(const std::string& sql) {
     connection_.executed = true;
     return work_.exec(sql);
   } catch (const std::exception&) {
-    return MapCurrentException("script");
+    return Failed("script");
   }
 }
 
@@ -165,6 +176,13 @@ void Database::Release(std::unique_ptr<PooledConnection> connection) {
   idle_.push_back(std::move(connection));
 }
 
+void Database::DiscardIdle() {
+  std::deque<std::unique_ptr<PooledConnection>> discarded;  // closed outside the lock
+  absl::MutexLock lock(&mutex_);
+  open_ -= static_cast<int>(idle_.size());
+  discarded.swap(idle_);
+}
+
 absl::Status Database::RunOnce(const char* name, absl::FunctionRef<absl::Status(Tx&)> fn,
                                bool* never_started) {
   ASSIGN_OR_RETURN(std::unique_ptr<PooledConnection> connection, Acquire());
@@ -174,11 +192,14 @@ absl::Status Database::RunOnce(const char* name, absl::FunctionRef<absl::Status(
     pqxx::work work(connection->connection);
     Tx tx(*connection, work);
     status = fn(tx);
+    status.Update(tx.failure());
     if (status.ok()) work.commit();
   } catch (const std::exception&) {
     status = MapCurrentException(name);
     connection->broken = true;
   }
+  // Where one connection is dead the others are, too: after a restart of the server all of them.
+  if (connection->broken && absl::IsUnavailable(status)) DiscardIdle();
   *never_started = connection->broken && !connection->executed;
   Release(std::move(connection));
   return status;
@@ -190,10 +211,15 @@ absl::Status Database::InTransaction(const char* name, absl::FunctionRef<absl::S
   for (int attempt = 1;; ++attempt) {
     bool never_started = false;
     absl::Status status = RunOnce(name, fn, &never_started);
+    if (base::ReasonOf(status) == kDryRun) return absl::OkStatus();
     const bool again = absl::IsAborted(status) && base::ReasonOf(status).empty();
     if (status.ok() || attempt == kAttempts || !(again || never_started)) return status;
     absl::SleepFor(absl::Milliseconds(absl::Uniform(random, 1, 10 * attempt)));
   }
+}
+
+absl::Status DryRunEnd() {
+  return base::WithReason(absl::CancelledError("rolled back, as it was to be validated only"), kDryRun);
 }
 
 absl::Status Database::Ping() {

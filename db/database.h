@@ -86,13 +86,22 @@ class Tx {
   // Several statements without parameters: migrations and tests only.
   absl::StatusOr<pqxx::result> ExecuteScript(const std::string& sql);
 
+  // The first error of a statement. PostgreSQL turns the COMMIT after it into a ROLLBACK without a word.
+  const absl::Status& failure() const { return failure_; }
+
  private:
+  absl::Status Failed(const char* what);
   absl::StatusOr<pqxx::result> Guard(const Query& query, absl::FunctionRef<pqxx::result()> run);
   absl::StatusOr<pqxx::result> GuardPlanned(const Query& query, absl::FunctionRef<pqxx::result()> run);
 
   PooledConnection& connection_;
   pqxx::work& work_;
+  absl::Status failure_;
 };
+
+// What a function returns to InTransaction when all that it did was a rehearsal (validate_only): it is rolled
+// back, and InTransaction returns OK.
+absl::Status DryRunEnd();
 
 class Database {
  public:
@@ -108,9 +117,10 @@ class Database {
   explicit Database(Options options);
   ~Database();
 
-  // Commits when `fn` returns OK. Starts over (a few times, jittered) only on kAborted and on connections
-  // found broken before their first statement. kUnknown: the outcome of the commit is not known; never
-  // retried. kUnavailable, reason DATABASE_UNAVAILABLE: no connection. `name` labels the transaction in logs.
+  // Commits when `fn` returns OK and no statement failed. Starts over (a few times, jittered) only on
+  // kAborted and on connections found broken before their first statement. kUnknown: the outcome of the
+  // commit is not known; never retried. kUnavailable, reason DATABASE_UNAVAILABLE: no connection. `name`
+  // labels the transaction in logs.
   absl::Status InTransaction(const char* name, absl::FunctionRef<absl::Status(Tx&)> fn);
 
   template <typename F>
@@ -131,6 +141,7 @@ class Database {
  private:
   absl::StatusOr<std::unique_ptr<PooledConnection>> Acquire();
   void Release(std::unique_ptr<PooledConnection> connection);
+  void DiscardIdle();
   absl::Status RunOnce(const char* name, absl::FunctionRef<absl::Status(Tx&)> fn, bool* never_started);
 
   const Options options_;

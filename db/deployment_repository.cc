@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "db/job_record.h"
 
@@ -152,20 +153,20 @@ absl::StatusOr<std::vector<DeploymentRecord>> GetDeployments(Tx& tx, const std::
   for (std::int64_t id : ids) {
     bool present = false;
     for (const DeploymentRecord& deployment : found) present |= deployment.id == id;
-    if (!present) return absl::NotFoundError(absl::StrCat("no deployment deployments/", id));
+    if (!present) return base::NotFound(absl::StrCat("no deployment deployments/", id));
   }
   return found;
 }
 
 absl::StatusOr<DeploymentRecord> FindDeployment(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGet, std::vector<std::int64_t>{id}));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no deployment deployments/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no deployment deployments/", id));
   return ToDeployment(rows[0]);
 }
 
 absl::StatusOr<DeploymentRecord> LockDeployment(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLock, id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no deployment deployments/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no deployment deployments/", id));
   return ToDeployment(rows[0]);
 }
 

@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 
 // The columns of a DeviceRecord, in the order ToDevice() reads them.
@@ -23,10 +24,11 @@ constexpr Query kGetMany{"device_get_many",
 constexpr Query kFindByMacs{"device_find_by_macs",
                             "SELECT " DEVICE_COLUMNS " FROM device WHERE mac = ANY($1::text[])"};
 // One statement per leading filter, so that each is served by its own index whatever plan is cached; the
-// remaining filters are checked on the rows that the index yields.
-#define DEVICE_REST                                                               \
-  " AND ($3::bigint IS NULL OR location_id = $3) AND ($4 = '' OR state = $4)"     \
-  " AND ($5 = '' OR starts_with(e164, $5)) AND ($6 = '' OR starts_with(mac, $6))" \
+// remaining filters are checked on the rows that the index yields. `mac >= $6` is what lets a scan over (…,
+// mac) start at the prefix.
+#define DEVICE_REST                                                                \
+  " AND ($3::bigint IS NULL OR location_id = $3) AND ($4 = '' OR state = $4)"      \
+  " AND ($5 = '' OR starts_with(e164, $5)) AND mac >= $6 AND starts_with(mac, $6)" \
   " AND ($7::text = '' OR ip_address <<= $7::inet) ORDER BY mac LIMIT $2"
 constexpr Query kList{"device_list", "SELECT " DEVICE_COLUMNS " FROM device WHERE mac > $1" DEVICE_REST};
 constexpr Query kListByLocation{"device_list_by_location", "SELECT " DEVICE_COLUMNS
@@ -179,13 +181,13 @@ absl::StatusOr<std::optional<DeviceRecord>> FindDeviceForUpdate(Tx& tx, const st
 
 absl::StatusOr<DeviceRecord> LockDevice(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLock, id));
-  if (rows.empty()) return absl::NotFoundError("the device has been deleted");
+  if (rows.empty()) return base::NotFound("the device has been deleted");
   return ToDevice(rows[0]);
 }
 
 absl::StatusOr<DeviceRecord> GetDeviceByMac(Tx& tx, const std::string& mac) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGetByMac, mac));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no device devices/", mac));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no device devices/", mac));
   return ToDevice(rows[0]);
 }
 
@@ -201,10 +203,7 @@ absl::StatusOr<std::vector<DeviceRecord>> ListDevices(Tx& tx, const DeviceFilter
                        : filter.location_id          ? kListByLocation
                        : !filter.state.empty()       ? kListByState
                                                      : kList;
-  // A MAC prefix narrows the range that the scan over (…, mac) starts in.
-  const std::string after =
-      std::max(after_mac, filter.mac_prefix.empty() ? std::string() : filter.mac_prefix);
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, after, limit, filter.location_id, filter.state,
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, after_mac, limit, filter.location_id, filter.state,
                                                  filter.e164_prefix, filter.mac_prefix, filter.ip_network));
   return ToDevices(rows);
 }

@@ -54,11 +54,11 @@ struct SlotRecord {
 };
 
 struct DeviceFilter {
-  std::optional<std::int64_t> location_id;
-  std::string state;  // empty = any
-  std::string e164_prefix;
-  std::string mac_prefix;
-  std::string ip_network;  // CIDR
+  std::optional<std::int64_t> location_id = {};
+  std::string state = {};  // empty = any
+  std::string e164_prefix = {};
+  std::string mac_prefix = {};
+  std::string ip_network = {};  // CIDR
 };
 
 using InventoryItems = std::vector<std::pair<std::string, std::string>>;

@@ -13,6 +13,8 @@
 namespace phonepki::db {
 namespace {
 
+constexpr char kKind[] = "an internal CA";
+
 constexpr Query kInsert{"ca_insert", R"sql(
   INSERT INTO internal_ca (display_name, description) VALUES ($1, $2) RETURNING id)sql"};
 constexpr Query kSetCertificate{"ca_set_certificate", R"sql(
@@ -29,6 +31,13 @@ constexpr Query kList{"ca_list",
 constexpr Query kUpdate{"ca_update",
                         "UPDATE internal_ca SET display_name = $2, description = $3 WHERE id = $1"};
 constexpr Query kSetEnabled{"ca_set_enabled", "UPDATE internal_ca SET enabled = $2 WHERE id = $1"};
+// A subordinate takes its key with it; its certificate at the parent is of no use to anybody.
+constexpr Query kDiscardOwn{"ca_discard_own_certificate", R"sql(
+  UPDATE certificate SET state = 'discarded'
+    FROM internal_ca a
+   WHERE a.id = $1 AND certificate.ca_id = a.parent_id AND certificate.kind = 'ca' AND certificate.der = a.certificate)sql"};
+constexpr Query kForgetDiscarded{"ca_forget_discarded",
+                                 "DELETE FROM certificate WHERE ca_id = $1 AND state = 'discarded'"};
 constexpr Query kDelete{"ca_delete", "DELETE FROM internal_ca WHERE id = $1"};
 constexpr Query kConnectors{"ca_connectors", R"sql(
   SELECT display_name FROM connector WHERE issuing_ca_id = $1 AND (enabled OR NOT $2) ORDER BY display_name)sql"};
@@ -58,7 +67,7 @@ InternalCaRecord ToCa(const pqxx::row& row) {
 
 absl::StatusOr<InternalCaRecord> One(Tx& tx, const Query& query, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no internal CA internalCas/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no internal CA internalCas/", id));
   return ToCa(rows[0]);
 }
 
@@ -72,8 +81,9 @@ std::vector<std::string> ToTexts(const pqxx::result& rows) {
 
 absl::StatusOr<std::int64_t> InsertInternalCa(Tx& tx, const std::string& display_name,
                                               const std::string& description) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kInsert, display_name, description));
-  return rows.at(0)[0].as<std::int64_t>();
+  absl::StatusOr<pqxx::result> rows = tx.Execute(kInsert, display_name, description);
+  if (!rows.ok()) return base::NameTaken(rows.status(), kKind, display_name);
+  return rows->at(0)[0].as<std::int64_t>();
 }
 
 absl::Status SetInternalCaCertificate(Tx& tx, const InternalCaRecord& ca) {
@@ -93,8 +103,7 @@ absl::StatusOr<InternalCaRecord> LockInternalCa(Tx& tx, std::int64_t id) {
 
 absl::StatusOr<std::int64_t> FindInternalCaByDisplayName(Tx& tx, const std::string& display_name) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFind, display_name));
-  if (rows.empty())
-    return absl::NotFoundError(absl::StrCat("no internal CA is named \"", display_name, "\""));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no internal CA is named \"", display_name, "\""));
   return rows[0][0].as<std::int64_t>();
 }
 
@@ -107,7 +116,8 @@ absl::StatusOr<std::vector<InternalCaRecord>> ListInternalCas(Tx& tx, bool enabl
 }
 
 absl::Status UpdateInternalCa(Tx& tx, const InternalCaRecord& ca) {
-  return tx.Execute(kUpdate, ca.id, ca.display_name, ca.description).status();
+  return base::NameTaken(tx.Execute(kUpdate, ca.id, ca.display_name, ca.description).status(), kKind,
+                         ca.display_name);
 }
 
 absl::Status SetInternalCaEnabled(Tx& tx, std::int64_t id, bool enabled) {
@@ -115,6 +125,8 @@ absl::Status SetInternalCaEnabled(Tx& tx, std::int64_t id, bool enabled) {
 }
 
 absl::Status DeleteInternalCa(Tx& tx, std::int64_t id) {
+  RETURN_IF_ERROR(tx.Execute(kDiscardOwn, id).status());
+  RETURN_IF_ERROR(tx.Execute(kForgetDiscarded, id).status());
   return tx.Execute(kDelete, id).status();
 }
 

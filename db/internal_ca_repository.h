@@ -41,6 +41,8 @@ absl::StatusOr<std::vector<InternalCaRecord>> ListInternalCas(Tx& tx, bool enabl
                                                               int limit);
 absl::Status UpdateInternalCa(Tx& tx, const InternalCaRecord& ca);  // names only
 absl::Status SetInternalCaEnabled(Tx& tx, std::int64_t id, bool enabled);
+// Takes along its discarded certificates, which are those of connector tests. kFailedPrecondition when
+// something still refers to it.
 absl::Status DeleteInternalCa(Tx& tx, std::int64_t id);
 // Display names of enabled connectors that issue from it.
 absl::StatusOr<std::vector<std::string>> ListConnectorsOfCa(Tx& tx, std::int64_t id, bool enabled_only);

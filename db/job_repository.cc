@@ -4,6 +4,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "db/job_row.h"
 
@@ -41,7 +42,8 @@ constexpr Query kClaimDueKnocks{"job_claim_due_knocks", R"sql(
        SET worker = $2, attempt = attempt + 1, lease_expires_at = now() + make_interval(secs => $3::float8)
       FROM due WHERE job.id = due.id
     RETURNING job.*)
-  SELECT )sql" JOB_COLUMNS R"sql( FROM claimed j JOIN device v ON v.id = j.device_id)sql"};
+  SELECT )sql" JOB_COLUMNS R"sql( FROM claimed j JOIN device v ON v.id = j.device_id
+   ORDER BY j.location_id <= $4, j.location_id, j.run_at, j.id)sql"};
 
 constexpr Query kClaimDueProbes{"job_claim_due_probes", R"sql(
   WITH due AS (
@@ -292,7 +294,7 @@ absl::StatusOr<std::int64_t> TimeOutJobs(Tx& tx, int limit) {
 
 absl::StatusOr<JobRecord> GetJob(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGet, id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no job jobs/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no job jobs/", id));
   return ToJob(rows[0]);
 }
 

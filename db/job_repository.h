@@ -37,7 +37,8 @@ struct JobRelease {
 };
 
 // Jobs of phones to be knocked at whose time has come: scheduled, deferred, waiting in vain, or in a session
-// that broke off. Fair over locations, within their max_sessions; others skip what is locked.
+// that broke off. Fair over locations, within their max_sessions; others skip what is locked. In the order of
+// the visit: the location of the last one is where the next claim goes on.
 absl::StatusOr<std::vector<JobRecord>> ClaimDueKnocks(Tx& tx, const ClaimParams& params);
 // Jobs whose phone is to be probed.
 absl::StatusOr<std::vector<JobRecord>> ClaimDueProbes(Tx& tx, const ClaimParams& params);
@@ -73,10 +74,10 @@ absl::StatusOr<std::int64_t> TimeOutJobs(Tx& tx, int limit);
 
 // Job control.
 struct JobFilter {
-  std::optional<std::int64_t> deployment_id;
-  std::optional<std::int64_t> device_id;
-  std::vector<std::string> states;  // empty = any
-  std::string reason;
+  std::optional<std::int64_t> deployment_id = {};
+  std::optional<std::int64_t> device_id = {};
+  std::vector<std::string> states = {};  // empty = any
+  std::string reason = {};
 };
 absl::StatusOr<JobRecord> GetJob(Tx& tx, std::int64_t id);  // kNotFound
 absl::StatusOr<std::vector<JobRecord>> ListJobs(Tx& tx, const JobFilter& filter, std::int64_t before,

@@ -2,10 +2,13 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 
 namespace phonepki::db {
 namespace {
+
+constexpr char kKind[] = "a location";
 
 constexpr Query kLockShared{"placement_lock_shared", "SELECT pg_advisory_xact_lock_shared(716001)"};
 constexpr Query kLockExclusive{"placement_lock_exclusive", "SELECT pg_advisory_xact_lock(716001)"};
@@ -97,7 +100,7 @@ absl::StatusOr<std::vector<LocationRecord>> LoadLocations(Tx& tx) {
 
 absl::StatusOr<LocationRecord> GetLocation(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGet, id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no location locations/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no location locations/", id));
   std::vector<LocationRecord> found{ToLocation(rows[0])};
   ASSIGN_OR_RETURN(pqxx::result rules, tx.Execute(kGetRules, std::vector<std::int64_t>{id}));
   AttachRules(rules, found);
@@ -106,7 +109,7 @@ absl::StatusOr<LocationRecord> GetLocation(Tx& tx, std::int64_t id) {
 
 absl::StatusOr<std::int64_t> FindLocationByDisplayName(Tx& tx, const std::string& display_name) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFindByName, display_name));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no location is named \"", display_name, "\""));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no location is named \"", display_name, "\""));
   return rows[0][0].as<std::int64_t>();
 }
 
@@ -129,16 +132,17 @@ absl::StatusOr<std::int64_t> CountDevices(Tx& tx, std::int64_t location_id) {
 }
 
 absl::StatusOr<std::int64_t> InsertLocation(Tx& tx, const LocationRecord& location) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kInsert, location.display_name, location.description,
-                                                 location.priority, location.max_sessions));
-  return rows.at(0)[0].as<std::int64_t>();
+  absl::StatusOr<pqxx::result> rows = tx.Execute(kInsert, location.display_name, location.description,
+                                                 location.priority, location.max_sessions);
+  if (!rows.ok()) return base::NameTaken(rows.status(), kKind, location.display_name);
+  return rows->at(0)[0].as<std::int64_t>();
 }
 
 absl::Status UpdateLocation(Tx& tx, const LocationRecord& location) {
-  return tx
-      .Execute(kUpdate, location.id, location.display_name, location.description, location.priority,
-               location.max_sessions)
-      .status();
+  return base::NameTaken(tx.Execute(kUpdate, location.id, location.display_name, location.description,
+                                    location.priority, location.max_sessions)
+                             .status(),
+                         kKind, location.display_name);
 }
 
 absl::Status ReplaceLocationRules(Tx& tx, std::int64_t id, const std::vector<LocationRuleRecord>& rules) {

@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 
 #define CONNECTOR_COLUMNS                                                                       \
@@ -13,6 +14,9 @@
 
 namespace phonepki::db {
 namespace {
+
+constexpr char kPluginKind[] = "a plug-in";
+constexpr char kConnectorKind[] = "a connector";
 
 constexpr Query kInsertPlugin{"plugin_insert",
                               "INSERT INTO plugin (display_name, description) VALUES ($1, $2) RETURNING id"};
@@ -100,7 +104,7 @@ absl::Status StoreProperties(Tx& tx, const Query& clear, const Query& insert, st
 absl::StatusOr<std::int64_t> FindByName(Tx& tx, const Query& query, const char* kind,
                                         const std::string& name) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, name));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no ", kind, " is named \"", name, "\""));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no ", kind, " is named \"", name, "\""));
   return rows[0][0].as<std::int64_t>();
 }
 
@@ -112,7 +116,7 @@ std::vector<std::string> ToTexts(const pqxx::result& rows) {
 
 absl::StatusOr<PluginRecord> OnePlugin(Tx& tx, const Query& query, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no plug-in configuration plugins/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no plug-in configuration plugins/", id));
   PluginRecord plugin;
   plugin.id = id;
   plugin.display_name = rows[0][1].as<std::string>();
@@ -130,7 +134,7 @@ absl::StatusOr<PluginRecord> OnePlugin(Tx& tx, const Query& query, std::int64_t 
 
 absl::StatusOr<ConnectorRecord> OneConnector(Tx& tx, const Query& query, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(query, id));
-  if (rows.empty()) return absl::NotFoundError(absl::StrCat("no connector configuration connectors/", id));
+  if (rows.empty()) return base::NotFound(absl::StrCat("no connector configuration connectors/", id));
   const auto& row = rows[0];
   ConnectorRecord connector;
   connector.id = id;
@@ -151,8 +155,9 @@ absl::StatusOr<ConnectorRecord> OneConnector(Tx& tx, const Query& query, std::in
 
 absl::StatusOr<std::int64_t> InsertPlugin(Tx& tx, const std::string& display_name,
                                           const std::string& description) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kInsertPlugin, display_name, description));
-  return rows.at(0)[0].as<std::int64_t>();
+  absl::StatusOr<pqxx::result> rows = tx.Execute(kInsertPlugin, display_name, description);
+  if (!rows.ok()) return base::NameTaken(rows.status(), kPluginKind, display_name);
+  return rows->at(0)[0].as<std::int64_t>();
 }
 
 absl::StatusOr<PluginRecord> GetPlugin(Tx& tx, std::int64_t id) {
@@ -178,7 +183,8 @@ absl::StatusOr<std::vector<PluginRecord>> ListPlugins(Tx& tx, std::int64_t after
 
 absl::Status UpdatePlugin(Tx& tx, std::int64_t id, const std::string& display_name,
                           const std::string& description) {
-  return tx.Execute(kUpdatePlugin, id, display_name, description).status();
+  return base::NameTaken(tx.Execute(kUpdatePlugin, id, display_name, description).status(), kPluginKind,
+                         display_name);
 }
 
 absl::Status ReplacePluginProperties(Tx& tx, std::int64_t id, const Properties& properties) {
@@ -205,9 +211,10 @@ absl::StatusOr<std::vector<std::string>> ListConnectorsOfPlugin(Tx& tx, std::int
 }
 
 absl::StatusOr<std::int64_t> InsertConnector(Tx& tx, const ConnectorRecord& connector) {
-  ASSIGN_OR_RETURN(pqxx::result rows,
-                   tx.Execute(kInsertConnector, connector.display_name, connector.description));
-  return rows.at(0)[0].as<std::int64_t>();
+  absl::StatusOr<pqxx::result> rows =
+      tx.Execute(kInsertConnector, connector.display_name, connector.description);
+  if (!rows.ok()) return base::NameTaken(rows.status(), kConnectorKind, connector.display_name);
+  return rows->at(0)[0].as<std::int64_t>();
 }
 
 absl::StatusOr<ConnectorRecord> GetConnector(Tx& tx, std::int64_t id) {
@@ -232,15 +239,12 @@ absl::StatusOr<std::vector<ConnectorRecord>> ListConnectors(Tx& tx, std::int64_t
 }
 
 absl::Status UpdateConnector(Tx& tx, const ConnectorRecord& c) {
-  if (c.trust_anchor.empty()) {
-    return tx
-        .Execute(kClearAnchor, c.id, c.display_name, c.description, c.enabled, c.plugin_id, c.issuing_ca_id)
-        .status();
-  }
-  return tx
-      .Execute(kUpdateConnector, c.id, c.display_name, c.description, c.enabled, c.plugin_id, c.issuing_ca_id,
-               c.trust_anchor)
-      .status();
+  absl::StatusOr<pqxx::result> updated =
+      c.trust_anchor.empty() ? tx.Execute(kClearAnchor, c.id, c.display_name, c.description, c.enabled,
+                                          c.plugin_id, c.issuing_ca_id)
+                             : tx.Execute(kUpdateConnector, c.id, c.display_name, c.description, c.enabled,
+                                          c.plugin_id, c.issuing_ca_id, c.trust_anchor);
+  return base::NameTaken(updated.status(), kConnectorKind, c.display_name);
 }
 
 absl::Status ReplaceRequestParameters(Tx& tx, std::int64_t id, const Properties& parameters) {

@@ -1,5 +1,6 @@
 #include "db/session_repository.h"
 
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "db/job_row.h"
 
@@ -100,7 +101,7 @@ absl::StatusOr<JobFence> OpenJobSession(Tx& tx, const base::Bytes& cookie_hash, 
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kOpenForJob, cookie_hash, session.device_id, session.door,
                                                  session.remote_address, reason, session.step,
                                                  absl::ToDoubleSeconds(lifetime), job_id));
-  if (rows.empty()) return absl::NotFoundError("the job has been deleted");
+  if (rows.empty()) return base::NotFound("the job has been deleted");
   return JobFence{job_id, rows[0][0].as<int>()};
 }
 

@@ -4,7 +4,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include "phonesim/control.h"
 #include "phonesim/fleet.h"
+#include "phonesim/hold.h"
+#include "phonesim/probe.h"
 
 namespace {
 
@@ -19,17 +22,7 @@ std::vector<std::pair<std::string, int>> ParseServers(const std::vector<std::str
   return servers;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  CLI::App app{"A fleet of phones that speak real WPI over real sockets, for tests and demonstrations."};
-  app.require_subcommand(1);
-  app.footer(
-      "Examples:\n  phonesim run --phones 200 --dls 127.0.0.1:18443 --ledger ledger.jsonl\n"
-      "  phonesim probe --phones 200 --ca ca.pem\n");
-
-  phonesim::Options run;
-  std::vector<std::string> dls{"127.0.0.1:18443"};
+void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls) {
   CLI::App* fleet = app.add_subcommand("run", "Run a fleet until it is told to stop.");
   const CLI::Range share(0.0, 1.0);
   fleet->add_option("--phones", run.phones, "Number of phones")
@@ -64,9 +57,27 @@ int main(int argc, char** argv) {
   fleet->add_option("--busy-seconds", run.busy_seconds, "Length of that call")->capture_default_str();
   fleet->add_option("--offline-share", run.offline_share, "Phones switched on late")->check(share);
   fleet->add_option("--offline-seconds", run.offline_seconds, "How late")->capture_default_str();
+  fleet->add_option("--slow-share", run.slow_share, "Phones behind a slow line")->check(share);
+  fleet
+      ->add_option("--slow-octets-per-second", run.slow_octets_per_second,
+                   "How slow, in each direction of each connection")
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 1e9));
   fleet->add_option("--reject-share", run.reject_share, "Phones that reject the certificate item")
       ->check(share);
   fleet->add_option("--drop-share", run.drop_share, "Chance that a message's connection breaks")
+      ->check(share);
+  fleet
+      ->add_option("--nonce-policy", run.nonce_policy,
+                   "A new nonce for each message, one for the session, or none in replies (wrong)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fresh", "constant", "wrong"}));
+  fleet->add_option("--nonce-share", run.nonce_share, "Phones with that policy; the others' nonces are fresh")
+      ->capture_default_str()
+      ->check(share);
+  fleet
+      ->add_option("--foreign-cookie-share", run.foreign_cookie_share,
+                   "Chance that a reply carries the cookie of another phone's session")
       ->check(share);
   fleet
       ->add_option("--fragment-share", run.fragment_share,
@@ -84,12 +95,15 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   fleet->add_option("--retry-seconds", run.retry_seconds, "First pause before start-up is tried again")
       ->capture_default_str();
+  fleet->add_option("--reboot-seconds", run.reboot_seconds, "How long a reboot takes")->capture_default_str();
   fleet->add_option("--seed", run.seed, "Of all randomness")->capture_default_str();
   fleet->add_option("--ledger", run.ledger, "Append every effect as a JSON line");
   fleet->add_option("--state-dir", run.state_dir,
                     "Keep activated certificates over restarts of the simulator");
+  fleet->add_option("--control", run.control, "Unix socket that takes orders; see phonesim control");
+}
 
-  phonesim::ProbeOptions probe;
+CLI::App* AddProbe(CLI::App& app, phonesim::ProbeOptions& probe) {
   CLI::App* prober =
       app.add_subcommand("probe", "Check the certificate that every phone's web server presents.");
   prober->add_option("--phones", probe.phones, "Number of phones")->capture_default_str();
@@ -101,7 +115,63 @@ int main(int argc, char** argv) {
   prober->add_option("--not-serials", probe.not_serials,
                      "Such a file of an earlier run: its serial numbers are refused");
   prober->add_flag("--json", probe.json, "JSON report");
+  return prober;
+}
 
+CLI::App* AddHold(CLI::App& app, phonesim::HoldOptions& hold) {
+  CLI::App* holder = app.add_subcommand("hold", "Keep idle connections to a server open, for measurements.");
+  holder->add_option("--connections", hold.connections, "How many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000));
+  holder->add_option("--per-address", hold.per_address, "Connections per source address")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 60000));
+  holder->add_option("--dls", hold.dls, "Server, address:port")->capture_default_str();
+  holder->add_option("--path", hold.path, "URL path of the server")->capture_default_str();
+  holder->add_option("--first-address", hold.first_address, "First source address")->capture_default_str();
+  holder->add_option("--first-mac", hold.first_mac, "MAC address of the first start-up")
+      ->capture_default_str();
+  holder->add_option("--concurrency", hold.concurrency, "Connections being opened at the same time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  holder->add_flag("--handshake-only", hold.handshake_only, "Send nothing after the TLS handshake");
+  return holder;
+}
+
+struct ControlOptions {
+  std::string path, command, phone;
+};
+
+CLI::App* AddControl(CLI::App& app, ControlOptions& control) {
+  CLI::App* controller = app.add_subcommand("control", "Give an order to phones of a running fleet.");
+  controller->add_option("path", control.path, "The fleet's --control")->required();
+  controller
+      ->add_option("command", control.command,
+                   "status, reboot, call-start, call-end, offline, online, factory-reset, local-change")
+      ->required();
+  controller->add_option("phone", control.phone, "Address or MAC address, or all");
+  return controller;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"A fleet of phones that speak real WPI over real sockets, for tests and demonstrations."};
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n  phonesim run --phones 200 --dls 127.0.0.1:18443 --ledger ledger.jsonl\n"
+      "  phonesim probe --phones 200 --ca ca.pem\n"
+      "  phonesim control fleet.sock offline 127.1.0.3\n");
+
+  phonesim::Options run;
+  std::vector<std::string> dls{"127.0.0.1:18443"};
+  AddRun(app, run, dls);
+  phonesim::ProbeOptions probe;
+  const CLI::App* prober = AddProbe(app, probe);
+  ControlOptions control;
+  const CLI::App* controller = AddControl(app, control);
+  phonesim::HoldOptions hold;
+  const CLI::App* holder = AddHold(app, hold);
   CLI11_PARSE(app, argc, argv);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -109,6 +179,8 @@ int main(int argc, char** argv) {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   if (*prober) return phonesim::RunProbe(probe);
+  if (*holder) return phonesim::RunHold(hold);
+  if (*controller) return phonesim::RunControl(control.path, control.command, control.phone);
   try {
     run.dls = ParseServers(dls);
   } catch (const std::exception& error) {

@@ -23,8 +23,13 @@ struct Options {
   double crash_interval_seconds = 1;
   double busy_share = 0, busy_seconds = 5;
   double offline_share = 0, offline_seconds = 5;
+  double slow_share = 0, slow_octets_per_second = 2000;
   double reject_share = 0;
   double drop_share = 0;  // chance per message
+  // fresh: a new nonce for each message; constant: one for the session; wrong: replies carry none.
+  std::string nonce_policy = "fresh";
+  double nonce_share = 1;           // phones with that policy; the others' are fresh
+  double foreign_cookie_share = 0;  // chance per reply
   double fragment_share = 0;
   int fragment_size = 20;
   std::string info_format = "text";  // text, none, failed
@@ -32,9 +37,11 @@ struct Options {
   std::string activation = "immediate";  // immediate, restart
   int startup_concurrency = 64;
   double retry_seconds = 2;
+  double reboot_seconds = 0.5;
   std::uint64_t seed = 1;
   std::string ledger;
   std::string state_dir;
+  std::string control;  // path of a Unix socket
 };
 
 }  // namespace phonesim

@@ -1,6 +1,4 @@
-// Independent proof: what does every phone's web server really present? Plain OpenSSL, nothing of the
-// server's.
-#include "phonesim/fleet.h"
+#include "phonesim/probe.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -19,6 +17,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <nlohmann/json.hpp>
+
+#include "phonesim/addresses.h"
 
 namespace phonesim {
 namespace {

@@ -52,7 +52,12 @@ std::string Print(const Outgoing& message) {
 Incoming Parse(const std::string& body) {
   Incoming message;
   pugi::xml_document document;
-  if (!document.load_buffer(body.data(), body.size())) return message;
+  if (!document.load_buffer(body.data(), body.size(), pugi::parse_default | pugi::parse_fragment))
+    return message;
+  // Stray text around the document makes a real phone reject it (wpi.md 2.7).
+  for (const auto& node : document) {
+    if (node.type() == pugi::node_pcdata || node.type() == pugi::node_cdata) return message;
+  }
   auto root = document.document_element();
   if (std::string(root.name()) == "Signature") root = root.child("Object").child("DLSMessage");
   if (std::string(root.name()) != "DLSMessage") return message;

@@ -22,6 +22,8 @@ namespace v1 = deployment::v1;
 
 constexpr absl::Duration kWatchInterval = absl::Milliseconds(500);
 
+constexpr char kCollection[] = "deployments";
+
 std::string Name(std::int64_t id) {
   return absl::StrCat("deployments/", id);
 }
@@ -64,18 +66,8 @@ v1::Deployment ToProto(const db::DeploymentRecord& deployment) {
   return proto;
 }
 
-absl::StatusOr<std::int64_t> IdOf(const std::string& name, const std::string& field) {
-  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, "deployments", field));
-  if (parsed.id == 0) return base::InvalidField(field, "RESOURCE_NAME", "must be deployments/{number}");
-  return parsed.id;
-}
-
-template <typename Find>
-absl::StatusOr<std::int64_t> Resolve(const std::string& name, const char* collection, const char* field,
-                                     Find find) {
-  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, collection, field));
-  if (parsed.id != 0) return parsed.id;
-  return find(parsed.display_name);
+absl::StatusOr<std::int64_t> IdOf(const std::string& name, const std::string& field = "name") {
+  return base::rpc::ParseId(name, kCollection, field);
 }
 
 absl::StatusOr<db::DeploymentRecord> Load(db::Tx& tx, std::int64_t id) {
@@ -83,13 +75,24 @@ absl::StatusOr<db::DeploymentRecord> Load(db::Tx& tx, std::int64_t id) {
   return std::move(found.front());
 }
 
+// The deployment that a request names, locked.
+absl::StatusOr<db::DeploymentRecord> Lock(db::Tx& tx, const std::string& name) {
+  ASSIGN_OR_RETURN(std::int64_t id, IdOf(name));
+  return base::WithField(db::LockDeployment(tx, id), "name");
+}
+
+absl::StatusOr<std::int64_t> ResolveLocation(db::Tx& tx, const std::string& name) {
+  return base::rpc::ResolveName(
+      name, "locations", "location",
+      [&](const std::string& display_name) { return db::FindLocationByDisplayName(tx, display_name); },
+      [&](std::int64_t id) { return db::GetLocation(tx, id); });
+}
+
 absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& name) {
-  ASSIGN_OR_RETURN(std::int64_t id,
-                   Resolve(name, "connectors", "connector", [&](const std::string& display_name) {
-                     return db::FindConnectorByDisplayName(tx, display_name);
-                   }));
-  RETURN_IF_ERROR(db::GetConnector(tx, id).status());
-  return id;
+  return base::rpc::ResolveName(
+      name, "connectors", "connector",
+      [&](const std::string& display_name) { return db::FindConnectorByDisplayName(tx, display_name); },
+      [&](std::int64_t id) { return db::GetConnector(tx, id); });
 }
 
 absl::Status CheckDeadline(absl::Duration deadline) {
@@ -97,11 +100,24 @@ absl::Status CheckDeadline(absl::Duration deadline) {
   return base::InvalidField("job_deadline_seconds", "JOB_DEADLINE", "must be 60 seconds to 365 days");
 }
 
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-absl::Status UnlessDryRun(absl::Status status) {
-  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
+absl::StatusOr<db::DeploymentRecord> ReadPlan(db::Tx& tx, const v1::CreateDeploymentRequest& request,
+                                              absl::Duration default_deadline) {
+  db::DeploymentRecord plan;
+  ASSIGN_OR_RETURN(plan.location_id, ResolveLocation(tx, request.location()));
+  plan.slot = request.certificate_type();
+  if (plan.slot != "wbm") {
+    return base::InvalidField("certificate_type", "CERTIFICATE_TYPE",
+                              absl::StrCat("\"", plan.slot, "\" cannot be deployed; use wbm"));
+  }
+  ASSIGN_OR_RETURN(plan.connector_id, ResolveConnector(tx, request.connector()));
+  plan.deploy_at = absl::Now();
+  if (request.has_deploy_date()) {
+    ASSIGN_OR_RETURN(plan.deploy_at, base::rpc::FromProto(request.deploy_date(), "deploy_date"));
+  }
+  plan.job_deadline =
+      request.job_deadline_seconds() == 0 ? default_deadline : absl::Seconds(request.job_deadline_seconds());
+  RETURN_IF_ERROR(CheckDeadline(plan.job_deadline));
+  return plan;
 }
 
 }  // namespace
@@ -111,9 +127,9 @@ absl::Status UnlessDryRun(absl::Status status) {
                                        v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.deployment.v1.DeploymentService/" #name,                    \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                    \
-      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+      return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
 #define END_RPC \
-  ));           \
+  );            \
   });           \
   }
 
@@ -123,49 +139,28 @@ grpc::Status DeploymentService::CreateDeployment(grpc::ServerContext* context,
   return base::rpc::Handle(
       context, "/phonepki.deployment.v1.DeploymentService/CreateDeployment",
       [&](const Caller& caller) -> absl::Status {
-        absl::Status status =
-            UnlessDryRun(database_.InTransaction("CreateDeployment", [&](db::Tx& tx) -> absl::Status {
-              ASSIGN_OR_RETURN(auto earlier,
-                               db::FindApiRequest(tx, "CreateDeployment", request->request_id()));
-              std::int64_t id = earlier.value_or(0);
-              if (!earlier) {
-                db::DeploymentRecord deployment;
-                ASSIGN_OR_RETURN(deployment.location_id, Resolve(request->location(), "locations", "location",
-                                                                 [&](const std::string& display_name) {
-                                                                   return db::FindLocationByDisplayName(
-                                                                       tx, display_name);
-                                                                 }));
-                RETURN_IF_ERROR(db::GetLocation(tx, deployment.location_id).status());
-                deployment.slot = request->certificate_type();
-                if (deployment.slot != "wbm") {
-                  return base::InvalidField(
-                      "certificate_type", "CERTIFICATE_TYPE",
-                      absl::StrCat("\"", deployment.slot, "\" cannot be deployed; use wbm"));
-                }
-                ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
-                deployment.deploy_at =
-                    request->has_deploy_date() ? base::rpc::FromProto(request->deploy_date()) : absl::Now();
-                deployment.job_deadline = request->job_deadline_seconds() == 0
-                                              ? default_job_deadline_
-                                              : absl::Seconds(request->job_deadline_seconds());
-                RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
-                ASSIGN_OR_RETURN(id, db::InsertDeployment(tx, deployment));
-                if (request->activate()) RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
-                RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.create", Name(id)}}));
-                RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateDeployment", request->request_id(), id));
-              }
-              ASSIGN_OR_RETURN(db::DeploymentRecord stored, Load(tx, id));
-              *response->mutable_deployment() = ToProto(stored);
-              return request->validate_only() ? DryRunEnd() : absl::OkStatus();
-            }));
+        absl::Status status = database_.InTransaction("CreateDeployment", [&](db::Tx& tx) -> absl::Status {
+          ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateDeployment", request->request_id()));
+          std::int64_t id = earlier.value_or(0);
+          if (!earlier) {
+            ASSIGN_OR_RETURN(db::DeploymentRecord deployment, ReadPlan(tx, *request, default_job_deadline_));
+            ASSIGN_OR_RETURN(id, db::InsertDeployment(tx, deployment));
+            if (request->activate()) RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
+            RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.create", Name(id)}}));
+            RETURN_IF_ERROR(db::RecordApiRequest(tx, "CreateDeployment", request->request_id(), id));
+          }
+          ASSIGN_OR_RETURN(db::DeploymentRecord stored, Load(tx, id));
+          *response->mutable_deployment() = ToProto(stored);
+          return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
+        });
         if (status.ok()) on_activated_();
         return status;
       });
 }
 
 RPC(GetDeployment) {
-  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name()));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, base::WithField(Load(tx, id), "name"));
   *response->mutable_deployment() = ToProto(deployment);
   return absl::OkStatus();
 }
@@ -173,34 +168,35 @@ END_RPC
 
 RPC(ListDeployments) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::int64_t before, base::rpc::ReadIdPageToken(request->page_token(),
+  ASSIGN_OR_RETURN(std::int64_t before, base::rpc::ReadIdPageToken(kCollection, request->page_token(),
                                                                    std::numeric_limits<std::int64_t>::max()));
   std::optional<std::int64_t> location;
   if (!request->location().empty()) {
-    ASSIGN_OR_RETURN(
-        location, Resolve(request->location(), "locations", "location",
-                          [&](const std::string& name) { return db::FindLocationByDisplayName(tx, name); }));
+    ASSIGN_OR_RETURN(location, ResolveLocation(tx, request->location()));
   }
   ASSIGN_OR_RETURN(auto deployments, db::ListDeployments(tx, location, before, size));
   for (const auto& deployment : deployments) *response->add_deployments() = ToProto(deployment);
   if (static_cast<int>(deployments.size()) == size) {
-    response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(deployments.back().id)));
+    response->set_next_page_token(base::rpc::MakePageToken(kCollection, deployments.back().id));
   }
   return absl::OkStatus();
 }
 END_RPC
 
 RPC(UpdateDeployment) {
-  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::LockDeployment(tx, id));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Lock(tx, request->name()));
+  const std::int64_t id = deployment.id;
   if (deployment.started_at) {
     return base::WithReason(absl::FailedPreconditionError("the deployment has created its jobs already"),
                             "DEPLOYMENT_STARTED");
   }
   if (request->has_connector()) {
     ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));
+    if (deployment.active) RETURN_IF_ERROR(scheduler::CheckConnectorUsable(tx, deployment.connector_id));
   }
-  if (request->has_deploy_date()) deployment.deploy_at = base::rpc::FromProto(request->deploy_date());
+  if (request->has_deploy_date()) {
+    ASSIGN_OR_RETURN(deployment.deploy_at, base::rpc::FromProto(request->deploy_date(), "deploy_date"));
+  }
   if (request->has_job_deadline_seconds())
     deployment.job_deadline = absl::Seconds(request->job_deadline_seconds());
   RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
@@ -219,10 +215,11 @@ grpc::Status DeploymentService::ActivateDeployment(grpc::ServerContext* context,
       context, "/phonepki.deployment.v1.DeploymentService/ActivateDeployment",
       [&](const Caller& caller) -> absl::Status {
         RETURN_IF_ERROR(database_.InTransaction("ActivateDeployment", [&](db::Tx& tx) -> absl::Status {
-          ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
+          ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Lock(tx, request->name()));
+          const std::int64_t id = deployment.id;
           RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
           RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.activate", Name(id)}}));
-          ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+          ASSIGN_OR_RETURN(deployment, Load(tx, id));
           *response->mutable_deployment() = ToProto(deployment);
           return absl::OkStatus();
         }));
@@ -232,11 +229,12 @@ grpc::Status DeploymentService::ActivateDeployment(grpc::ServerContext* context,
 }
 
 RPC(DeactivateDeployment) {
-  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Lock(tx, request->name()));
+  const std::int64_t id = deployment.id;
   ASSIGN_OR_RETURN(std::int64_t cancelled, scheduler::DeactivateDeployment(tx, id, request->cancel_jobs()));
   response->set_cancelled_jobs(cancelled);
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.deactivate", Name(id)}}));
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+  ASSIGN_OR_RETURN(deployment, Load(tx, id));
   *response->mutable_deployment() = ToProto(deployment);
   return absl::OkStatus();
 }
@@ -244,9 +242,9 @@ END_RPC
 
 RPC(DeleteDeployment) {
   static_cast<void>(response);
-  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "name"));
-  RETURN_IF_ERROR(db::LockDeployment(tx, id).status());
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Load(tx, id));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Lock(tx, request->name()));
+  const std::int64_t id = deployment.id;
+  ASSIGN_OR_RETURN(deployment, Load(tx, id));
   if (deployment.active || deployment.progress.unfinished() > 0) {
     return base::WithReason(absl::FailedPreconditionError(
                                 "deactivate the deployment and let its jobs end, or cancel them, first"),
@@ -273,7 +271,7 @@ grpc::Status DeploymentService::WatchProgress(grpc::ServerContext* context,
           v1::WatchProgressResponse response;
           absl::Status status = database_.InTransaction("WatchProgress", [&](db::Tx& tx) -> absl::Status {
             response.Clear();
-            ASSIGN_OR_RETURN(auto deployments, db::GetDeployments(tx, ids));
+            ASSIGN_OR_RETURN(auto deployments, base::WithField(db::GetDeployments(tx, ids), "names"));
             for (const auto& deployment : deployments) *response.add_deployments() = ToProto(deployment);
             return absl::OkStatus();
           });

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "db/internal_ca_repository.h"
 #include "db/job_repository.h"
 #include "db/location_repository.h"
 #include "db/plugin_repository.h"
@@ -17,6 +18,20 @@ constexpr int kSweep = 1000;  // rows ended in one go
 
 }  // namespace
 
+absl::Status CheckConnectorUsable(db::Tx& tx, std::int64_t connector_id) {
+  const auto disabled = [](const char* reason, const std::string& what, const std::string& name) {
+    return base::WithReason(
+        absl::FailedPreconditionError(absl::StrCat(what, " \"", name, "\" is not enabled")), reason);
+  };
+  ASSIGN_OR_RETURN(db::ConnectorRecord connector, db::GetConnector(tx, connector_id));
+  if (!connector.enabled) return disabled("CONNECTOR_DISABLED", "connector", connector.display_name);
+  ASSIGN_OR_RETURN(db::PluginRecord plugin, db::GetPlugin(tx, *connector.plugin_id));
+  if (!plugin.enabled) return disabled("PLUGIN_DISABLED", "plug-in", plugin.display_name);
+  ASSIGN_OR_RETURN(db::InternalCaRecord ca, db::GetInternalCa(tx, *connector.issuing_ca_id));
+  if (!ca.enabled) return disabled("CA_DISABLED", "internal CA", ca.display_name);
+  return absl::OkStatus();
+}
+
 absl::Status ActivateDeployment(db::Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::LockDeployment(tx, id));
   if (deployment.active) return absl::OkStatus();
@@ -25,12 +40,7 @@ absl::Status ActivateDeployment(db::Tx& tx, std::int64_t id) {
         absl::FailedPreconditionError("a later deployment took this one's place; create a new one"),
         "DEPLOYMENT_SUPERSEDED");
   }
-  ASSIGN_OR_RETURN(db::ConnectorRecord connector, db::GetConnector(tx, deployment.connector_id));
-  if (!connector.enabled) {
-    return base::WithReason(absl::FailedPreconditionError(
-                                absl::StrCat("connector \"", connector.display_name, "\" is not enabled")),
-                            "CONNECTOR_DISABLED");
-  }
+  RETURN_IF_ERROR(CheckConnectorUsable(tx, deployment.connector_id));
   ASSIGN_OR_RETURN(auto in_force, db::FindDeploymentInForce(tx, deployment.location_id, deployment.slot));
   if (in_force) RETURN_IF_ERROR(db::MarkDeploymentSuperseded(tx, *in_force));
   return db::SetDeploymentActive(tx, id, true);

@@ -16,7 +16,9 @@
 
 namespace phonepki::scheduler {
 
-// Activate Certificate / PKI Configuration (B-057). kFailedPrecondition CONNECTOR_DISABLED,
+// B-003: kFailedPrecondition CONNECTOR_DISABLED, PLUGIN_DISABLED, CA_DISABLED.
+absl::Status CheckConnectorUsable(db::Tx& tx, std::int64_t connector_id);
+// Activate Certificate / PKI Configuration (B-057). kFailedPrecondition as CheckConnectorUsable, and
 // DEPLOYMENT_SUPERSEDED.
 absl::Status ActivateDeployment(db::Tx& tx, std::int64_t id);
 // Returns how many jobs were cancelled.

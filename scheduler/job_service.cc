@@ -1,14 +1,15 @@
+#include <algorithm>
+#include <iterator>
 #include <limits>
 
-#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/strip.h>
 #include <absl/time/clock.h>
 
 #include "base/error.h"
 #include "base/rpc/rpc.h"
 #include "base/status_macros.h"
 #include "db/audit_repository.h"
+#include "db/deployment_repository.h"
 #include "db/device_repository.h"
 #include "db/job_repository.h"
 #include "scheduler/scheduler_service.h"
@@ -21,6 +22,7 @@ namespace v1 = job::v1;
 
 constexpr absl::Duration kWatchInterval = absl::Milliseconds(300);
 constexpr int kWatchPage = 500;
+constexpr char kCollection[] = "jobs";
 
 constexpr struct {
   v1::JobState state;
@@ -69,13 +71,6 @@ v1::JobEvent ToProto(const db::JobEventRecord& event) {
   return proto;
 }
 
-absl::StatusOr<std::int64_t> IdOf(const std::string& name, const char* collection, const char* field) {
-  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, collection, field));
-  if (parsed.id == 0)
-    return base::InvalidField(field, "RESOURCE_NAME", absl::StrCat("must be ", collection, "/{number}"));
-  return parsed.id;
-}
-
 absl::Status JobFinal(const std::string& text) {
   return base::WithReason(absl::FailedPreconditionError(text), "JOB_FINAL");
 }
@@ -94,8 +89,8 @@ absl::Status JobFinal(const std::string& text) {
   }
 
 RPC(GetJob) {
-  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "jobs", "name"));
-  ASSIGN_OR_RETURN(db::JobRecord job, db::GetJob(tx, id));
+  ASSIGN_OR_RETURN(std::int64_t id, base::rpc::ParseId(request->name(), kCollection, "name"));
+  ASSIGN_OR_RETURN(db::JobRecord job, base::WithField(db::GetJob(tx, id), "name"));
   *response->mutable_job() = ToProto(job);
   ASSIGN_OR_RETURN(std::vector<db::JobEventRecord> events, db::ListJobEvents(tx, id));
   for (const db::JobEventRecord& event : events) *response->mutable_job()->add_history() = ToProto(event);
@@ -105,35 +100,38 @@ END_RPC
 
 RPC(ListJobs) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::int64_t before, base::rpc::ReadIdPageToken(request->page_token(),
+  ASSIGN_OR_RETURN(std::int64_t before, base::rpc::ReadIdPageToken(kCollection, request->page_token(),
                                                                    std::numeric_limits<std::int64_t>::max()));
   db::JobFilter filter;
   if (!request->deployment().empty()) {
-    ASSIGN_OR_RETURN(filter.deployment_id, IdOf(request->deployment(), "deployments", "deployment"));
+    ASSIGN_OR_RETURN(filter.deployment_id,
+                     base::rpc::ParseId(request->deployment(), "deployments", "deployment"));
   }
   if (!request->device().empty()) {
-    ASSIGN_OR_RETURN(db::DeviceRecord device,
-                     db::GetDeviceByMac(tx, std::string(absl::StripPrefix(request->device(), "devices/"))));
+    ASSIGN_OR_RETURN(std::string mac, base::rpc::ParseDeviceName(request->device(), "device"));
+    ASSIGN_OR_RETURN(db::DeviceRecord device, base::WithField(db::GetDeviceByMac(tx, mac), "device"));
     filter.device_id = device.id;
   }
   for (int state : request->states()) {
-    for (const auto& known : kStates) {
-      if (state == known.state) filter.states.push_back(known.name);
-    }
+    const auto* known = std::find_if(std::begin(kStates), std::end(kStates),
+                                     [&](const auto& candidate) { return candidate.state == state; });
+    if (known == std::end(kStates))
+      return base::InvalidField("states", "JOB_STATE", "must be a state that a job can be in");
+    filter.states.push_back(known->name);
   }
   filter.reason = request->reason();
   ASSIGN_OR_RETURN(std::vector<db::JobRecord> jobs, db::ListJobs(tx, filter, before, size));
   for (const db::JobRecord& job : jobs) *response->add_jobs() = ToProto(job);
   if (static_cast<int>(jobs.size()) == size) {
-    response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(jobs.back().id)));
+    response->set_next_page_token(base::rpc::MakePageToken(kCollection, jobs.back().id));
   }
   return absl::OkStatus();
 }
 END_RPC
 
 RPC(CancelJob) {
-  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "jobs", "name"));
-  RETURN_IF_ERROR(db::GetJob(tx, id).status());
+  ASSIGN_OR_RETURN(std::int64_t id, base::rpc::ParseId(request->name(), kCollection, "name"));
+  RETURN_IF_ERROR(base::WithField(db::GetJob(tx, id), "name").status());
   ASSIGN_OR_RETURN(bool cancelled, db::CancelJob(tx, id, absl::StrCat("cancelled by ", caller.actor)));
   if (!cancelled) return JobFinal("the job has ended already");
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "job.cancel", request->name()}}));
@@ -144,8 +142,8 @@ RPC(CancelJob) {
 END_RPC
 
 RPC(RetryJob) {
-  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->name(), "jobs", "name"));
-  RETURN_IF_ERROR(db::GetJob(tx, id).status());
+  ASSIGN_OR_RETURN(std::int64_t id, base::rpc::ParseId(request->name(), kCollection, "name"));
+  RETURN_IF_ERROR(base::WithField(db::GetJob(tx, id), "name").status());
   ASSIGN_OR_RETURN(bool retried, db::RetryJob(tx, id));
   if (!retried) {
     return JobFinal(
@@ -161,7 +159,8 @@ RPC(RetryJob) {
 END_RPC
 
 RPC(RetryFailedJobs) {
-  ASSIGN_OR_RETURN(std::int64_t id, IdOf(request->deployment(), "deployments", "deployment"));
+  ASSIGN_OR_RETURN(std::int64_t id, base::rpc::ParseId(request->deployment(), "deployments", "deployment"));
+  RETURN_IF_ERROR(base::WithField(db::FindDeployment(tx, id), "deployment").status());
   ASSIGN_OR_RETURN(std::int64_t retried, db::RetryFailedJobs(tx, id));
   response->set_retried(retried);
   on_retried_();
@@ -175,7 +174,8 @@ grpc::Status JobService::WatchJobs(grpc::ServerContext* context, const v1::Watch
       context, "/phonepki.job.v1.JobService/WatchJobs", [&](const Caller&) -> absl::Status {
         std::optional<std::int64_t> deployment;
         if (!request->deployment().empty()) {
-          ASSIGN_OR_RETURN(deployment, IdOf(request->deployment(), "deployments", "deployment"));
+          ASSIGN_OR_RETURN(deployment,
+                           base::rpc::ParseId(request->deployment(), "deployments", "deployment"));
         }
         std::string cursor = request->cursor();
         while (!context->IsCancelled() && !stopping_) {

@@ -1,5 +1,7 @@
 #include "base/rpc/rpc.h"
 
+#include <algorithm>
+
 #include <absl/random/random.h>
 #include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
@@ -11,7 +13,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/mac_address.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "phonepki/common/v1/error.pb.h"
 
 namespace phonepki::base::rpc {
@@ -25,6 +29,11 @@ Authorizer& InstalledAuthorizer() {
 std::string ActorOf(const grpc::ServerContext& context) {
   const auto names = context.auth_context()->FindPropertyValues("x509_common_name");
   return names.empty() ? "anonymous" : std::string(names[0].data(), names[0].size());
+}
+
+// Of UTF-8 text, as protobuf guarantees it.
+std::ptrdiff_t CountCharacters(const std::string& text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; });
 }
 
 std::string NewCorrelationId() {
@@ -89,19 +98,41 @@ absl::StatusOr<ResourceName> ParseResourceName(const std::string& name, const st
   return parsed;
 }
 
+absl::StatusOr<std::int64_t> ParseId(const std::string& name, const std::string& collection,
+                                     const std::string& field) {
+  ASSIGN_OR_RETURN(ResourceName parsed, ParseResourceName(name, collection, field));
+  if (parsed.id == 0)
+    return InvalidField(field, "RESOURCE_NAME", absl::StrCat("must be ", collection, "/{number}"));
+  return parsed.id;
+}
+
+absl::StatusOr<std::string> ParseDeviceName(const std::string& name, const std::string& field) {
+  absl::string_view rest = name;
+  if (!absl::ConsumePrefix(&rest, "devices/")) {
+    return InvalidField(field, "RESOURCE_NAME", "must be devices/{MAC address}");
+  }
+  return WithField(ParseMac(ToStd(rest)), field);
+}
+
 absl::Status CheckDisplayName(const std::string& display_name) {
-  if (absl::StripAsciiWhitespace(display_name).empty()) {
-    return InvalidField("display_name", "DISPLAY_NAME", "a name is required");
-  }
-  if (display_name.size() > 100)
-    return InvalidField("display_name", "DISPLAY_NAME", "at most 100 characters");
-  if (display_name.find_first_not_of("0123456789") == std::string::npos) {
-    return InvalidField("display_name", "DISPLAY_NAME", "must not consist of digits only");
-  }
-  if (display_name.find('/') != std::string::npos) {
-    return InvalidField("display_name", "DISPLAY_NAME", "must not contain a slash");
-  }
+  constexpr char kField[] = "display_name";
+  constexpr char kReason[] = "DISPLAY_NAME";
+  if (absl::StripAsciiWhitespace(display_name).empty())
+    return InvalidField(kField, kReason, "a name is required");
+  if (CountCharacters(display_name) > 100) return InvalidField(kField, kReason, "at most 100 characters");
+  if (display_name.find_first_not_of("0123456789") == std::string::npos)
+    return InvalidField(kField, kReason, "must not consist of digits only");
+  if (display_name.find('/') != std::string::npos)
+    return InvalidField(kField, kReason, "must not contain a slash");
+  if (std::any_of(display_name.begin(), display_name.end(), absl::ascii_iscntrl))
+    return InvalidField(kField, kReason, "must not contain control characters");
   return absl::OkStatus();
+}
+
+absl::Status CheckDescription(const std::string& description) {
+  if (CountCharacters(description) <= 1000 && description.find('\0') == std::string::npos)
+    return absl::OkStatus();
+  return InvalidField("description", "DESCRIPTION", "at most 1000 characters, and no NUL");
 }
 
 absl::StatusOr<int> PageSize(int requested) {
@@ -109,23 +140,30 @@ absl::StatusOr<int> PageSize(int requested) {
   return requested == 0 ? 100 : std::min(requested, 1000);
 }
 
-std::string MakePageToken(const std::string& last_key) {
-  return absl::WebSafeBase64Escape(last_key);
+std::string MakePageToken(const std::string& collection, const std::string& last_key) {
+  return absl::WebSafeBase64Escape(absl::StrCat(collection, "/", last_key));
 }
 
-absl::StatusOr<std::string> ReadPageToken(const std::string& token) {
-  std::string key;
-  if (!absl::WebSafeBase64Unescape(token, &key)) {
-    return InvalidField("page_token", "PAGE_TOKEN", "pass the next_page_token of the answer before");
+std::string MakePageToken(const std::string& collection, std::int64_t last_id) {
+  return MakePageToken(collection, absl::StrCat(last_id));
+}
+
+absl::StatusOr<std::string> ReadPageToken(const std::string& collection, const std::string& token) {
+  if (token.empty()) return std::string();
+  std::string text;
+  absl::string_view key;
+  if (absl::WebSafeBase64Unescape(token, &text)) {
+    key = text;
+    if (absl::ConsumePrefix(&key, absl::StrCat(collection, "/")) && !key.empty()) return std::string(key);
   }
-  return key;
+  return InvalidField("page_token", "PAGE_TOKEN", "pass the next_page_token of the answer before");
 }
 
-absl::StatusOr<std::int64_t> ReadIdPageToken(const std::string& token, std::int64_t start) {
-  if (token.empty()) return start;
-  ASSIGN_OR_RETURN(std::string key, ReadPageToken(token));
-  std::int64_t id = 0;
-  if (!absl::SimpleAtoi(key, &id)) {
+absl::StatusOr<std::int64_t> ReadIdPageToken(const std::string& collection, const std::string& token,
+                                             std::int64_t start) {
+  ASSIGN_OR_RETURN(std::string key, ReadPageToken(collection, token));
+  std::int64_t id = start;
+  if (!key.empty() && (!absl::SimpleAtoi(key, &id) || id <= 0)) {
     return InvalidField("page_token", "PAGE_TOKEN", "pass the next_page_token of the answer before");
   }
   return id;
@@ -139,7 +177,12 @@ google::protobuf::Timestamp ToProto(absl::Time time) {
   return proto;
 }
 
-absl::Time FromProto(const google::protobuf::Timestamp& time) {
+absl::StatusOr<absl::Time> FromProto(const google::protobuf::Timestamp& time, const std::string& field) {
+  constexpr std::int64_t kFirst = -62135596800;  // 0001-01-01
+  constexpr std::int64_t kLast = 253402300799;   // 9999-12-31T23:59:59Z
+  if (time.seconds() < kFirst || time.seconds() > kLast || time.nanos() < 0 || time.nanos() > 999999999) {
+    return InvalidField(field, "TIMESTAMP", "must lie in the years 1 to 9999, with nanos below a second");
+  }
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 

@@ -15,6 +15,8 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include "base/error.h"
+
 namespace phonepki::base::rpc {
 
 struct Caller {
@@ -40,17 +42,42 @@ struct ResourceName {
 // kInvalidArgument RESOURCE_NAME. `collection` without slash; `field` for the message.
 absl::StatusOr<ResourceName> ParseResourceName(const std::string& name, const std::string& collection,
                                                const std::string& field);
-// kInvalidArgument DISPLAY_NAME: empty, longer than 100, only digits, or with a slash.
+// The id of the thing that `name` names. `find` looks a display name up; `get` fails for an id that does not
+// exist. Every error names `field`.
+template <typename Find, typename Get>
+absl::StatusOr<std::int64_t> ResolveName(const std::string& name, const std::string& collection,
+                                         const std::string& field, Find find, Get get) {
+  absl::StatusOr<ResourceName> parsed = ParseResourceName(name, collection, field);
+  if (!parsed.ok()) return parsed.status();
+  if (parsed->id == 0) return WithField(absl::StatusOr<std::int64_t>(find(parsed->display_name)), field);
+  absl::Status known = get(parsed->id).status();
+  if (!known.ok()) return WithField(known, field);
+  return parsed->id;
+}
+// For collections without display names: "jobs/7". kInvalidArgument RESOURCE_NAME.
+absl::StatusOr<std::int64_t> ParseId(const std::string& name, const std::string& collection,
+                                     const std::string& field);
+// "devices/00:1A:E8:00:00:01" to its MAC address. kInvalidArgument RESOURCE_NAME, MAC.
+absl::StatusOr<std::string> ParseDeviceName(const std::string& name, const std::string& field);
+
+// kInvalidArgument DISPLAY_NAME: empty, longer than 100 characters, only digits, with a slash or a control
+// character.
 absl::Status CheckDisplayName(const std::string& display_name);
+// kInvalidArgument DESCRIPTION: longer than 1000 characters.
+absl::Status CheckDescription(const std::string& description);
 
 // Default 100, at most 1000. kInvalidArgument PAGE_SIZE when negative.
 absl::StatusOr<int> PageSize(int requested);
-// Opaque: base64 of the last key of the page before. Empty = from the start.
-std::string MakePageToken(const std::string& last_key);
-absl::StatusOr<std::string> ReadPageToken(const std::string& token);
-absl::StatusOr<std::int64_t> ReadIdPageToken(const std::string& token, std::int64_t start);
+// Opaque: base64 of the collection and the last key of the page before. Empty = from the start.
+// kInvalidArgument PAGE_TOKEN: not ours, or another collection's.
+std::string MakePageToken(const std::string& collection, const std::string& last_key);
+std::string MakePageToken(const std::string& collection, std::int64_t last_id);
+absl::StatusOr<std::string> ReadPageToken(const std::string& collection, const std::string& token);
+absl::StatusOr<std::int64_t> ReadIdPageToken(const std::string& collection, const std::string& token,
+                                             std::int64_t start);
 
 google::protobuf::Timestamp ToProto(absl::Time time);
-absl::Time FromProto(const google::protobuf::Timestamp& time);
+// kInvalidArgument TIMESTAMP: outside the years 1 to 9999.
+absl::StatusOr<absl::Time> FromProto(const google::protobuf::Timestamp& time, const std::string& field);
 
 }  // namespace phonepki::base::rpc

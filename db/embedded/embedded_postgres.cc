@@ -215,9 +215,19 @@ absl::Status EmbeddedPostgres::InitCluster() {
   std::error_code error;
   fs::remove_all(fresh, error);
   RETURN_IF_ERROR(MakeDirectory(fresh, 0700, identity_.uid, identity_.gid));
-  const pid_t child =
-      Spawn({options_.binaries + "/initdb", "-D", fresh, "-U", kDatabaseUser, "-E", "UTF8",
-             "--locale=C.UTF-8", "--auth-local=peer", "--auth-host=reject", "--no-instructions"});
+  std::vector<std::string> arguments = {options_.binaries + "/initdb",
+                                        "-D",
+                                        fresh,
+                                        "-U",
+                                        kDatabaseUser,
+                                        "-E",
+                                        "UTF8",
+                                        "--locale=C.UTF-8",
+                                        "--auth-local=peer",
+                                        "--auth-host=reject",
+                                        "--no-instructions"};
+  if (!options_.fsync) arguments.push_back("--no-sync");
+  const pid_t child = Spawn(arguments);
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     return absl::InternalError(absl::StrCat("initdb failed; see ", root_, "/postgres.log"));

@@ -32,6 +32,7 @@ using phone::ReplyStatus;
 using phone::WorkpointMessage;
 
 constexpr char kCookieName[] = "JSESSIONID";
+constexpr char kWbmSlot[] = "wbm";
 constexpr int kMaxFragments = 200;
 
 std::string NewCookie() {
@@ -332,7 +333,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReply(db::Tx& tx, const H
   // A reply to nothing, a foreign or expired cookie: the session is over, and the phone is told so.
   if (!work || work->session.remote_address != request.remote_address) return Answer{};
   if (work->session.step == db::session_step::kInventory) return OnInventory(tx, work->session, message);
-  if (!work->job) return Close(tx, work->session);
+  if (!work->session.job) return OnInspection(tx, work->session, message);
+  if (!work->job) return Close(tx, work->session);  // cancelled, superseded or timed out meanwhile
   if (work->session.step == db::session_step::kWrite) {
     return OnWriteReply(tx, work->session, *work->job, message);
   }
@@ -352,8 +354,47 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInventory(db::Tx& tx, db:
       return next;
     }
     RETURN_IF_ERROR(db::CompleteInventory(tx, session.device_id));
+    ASSIGN_OR_RETURN(std::optional<db::SlotCertificateRecord> active, ActiveWbm(tx, session.device_id));
+    if (active) {
+      // Certificates are not among all items (wpi.md 3.1): after a factory reset only this tells that ours is
+      // gone.
+      session.step = db::session_step::kReadBack;
+      RETURN_IF_ERROR(db::AdvanceSession(tx, session, options_.session_timeout));
+      return AskForInfo();
+    }
   }
   return Close(tx, session);
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInspection(db::Tx& tx,
+                                                                  const db::SessionRecord& session,
+                                                                  const WorkpointMessage& message) {
+  if (message.action == "ReadAllItems" || message.action == "GetNextFragment") return AskForInfo();  // again
+  const std::string info = Clip(message.Value(options_.info_item), 8000);
+  if (message.status != ReplyStatus::kAccepted || info.empty()) return Close(tx, session);
+  RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, kWbmSlot, info));
+  ASSIGN_OR_RETURN(std::optional<db::SlotCertificateRecord> active, ActiveWbm(tx, session.device_id));
+  const std::string serial = FindSerial(info, options_.serial_prefixes);
+  if (active && !serial.empty() && serial != ca::HexLower(active->serial)) {
+    base::LogWarn("phone_certificate_changed", {{"device", session.device_id}, {"serial", serial}});
+  }
+  return Close(tx, session);
+}
+
+absl::StatusOr<std::optional<db::SlotCertificateRecord>> PhoneDialogue::ActiveWbm(db::Tx& tx,
+                                                                                  std::int64_t device) {
+  ASSIGN_OR_RETURN(std::vector<db::SlotRecord> slots, db::GetSlots(tx, device));
+  for (db::SlotRecord& slot : slots) {
+    if (slot.slot == kWbmSlot) return std::move(slot.active);
+  }
+  return std::optional<db::SlotCertificateRecord>();
+}
+
+PhoneDialogue::Answer PhoneDialogue::AskForInfo() const {
+  Answer answer;
+  answer.action = ActionKind::kReadItems;
+  answer.items.push_back({options_.info_item, std::nullopt, "", ""});
+  return answer;
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db::SessionRecord& session,
@@ -390,10 +431,7 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
   session.step = db::session_step::kReadBack;
   RETURN_IF_ERROR(db::AdvanceJobSession(tx, session, options_.session_timeout, db::job_reason::kWritten,
                                         "the phone accepted the certificate"));
-  Answer answer;
-  answer.action = ActionKind::kReadItems;
-  answer.items.push_back({options_.info_item, std::nullopt, "", ""});
-  return answer;
+  return AskForInfo();
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, const db::SessionWork& work,
@@ -401,12 +439,7 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, cons
   const db::SessionRecord& session = work.session;
   const db::JobRecord& job = *work.job;
   // The answer to the write got lost and the phone says it again: so do we.
-  if (message.action == "WriteItems") {
-    Answer again;
-    again.action = ActionKind::kReadItems;
-    again.items.push_back({options_.info_item, std::nullopt, "", ""});
-    return again;
-  }
+  if (message.action == "WriteItems") return AskForInfo();
   const std::string info = Clip(message.Value(options_.info_item), 8000);
   RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, job.slot, info));
   const std::string serial = FindSerial(info, options_.serial_prefixes);

@@ -60,6 +60,9 @@ class PhoneDialogue {
                                         const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnInventory(db::Tx& tx, db::SessionRecord& session,
                                      const phone::WorkpointMessage& message);
+  // The read-back of a session without a job: what has become of the certificate?
+  absl::StatusOr<Answer> OnInspection(db::Tx& tx, const db::SessionRecord& session,
+                                      const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnWriteReply(db::Tx& tx, db::SessionRecord& session, const db::JobRecord& job,
                                       const phone::WorkpointMessage& message);
   absl::StatusOr<Answer> OnReadBack(db::Tx& tx, const db::SessionWork& work,
@@ -71,6 +74,8 @@ class PhoneDialogue {
   absl::StatusOr<Answer> StartDelivery(db::Tx& tx, const db::DeviceRecord& device, const db::JobRecord& job,
                                        const phone::HttpRequest& request,
                                        const phone::WorkpointMessage& message);
+  absl::StatusOr<std::optional<db::SlotCertificateRecord>> ActiveWbm(db::Tx& tx, std::int64_t device);
+  Answer AskForInfo() const;
   absl::StatusOr<Answer> Close(db::Tx& tx, const db::SessionRecord& session);
   absl::Status Fail(db::Tx& tx, const db::JobRecord& job, const std::string& reason, const std::string& text,
                     bool final);

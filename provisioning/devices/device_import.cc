@@ -2,26 +2,38 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
+
 #include <absl/container/flat_hash_map.h>
 #include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/strip.h>
 
 #include "base/error.h"
+#include "base/mac_address.h"
 #include "base/status_macros.h"
+#include "base/text.h"
+#include "ca/x509/network_name.h"
+#include "ca/x509/utf8.h"
 #include "db/deployment_repository.h"
 #include "db/device_repository.h"
-#include "provisioning/phone/wpi_message.h"
 
 namespace phonepki::provisioning {
 namespace {
 
 constexpr int kStep = 1000;  // rows in one transaction
+constexpr char kByteOrderMark[] = "\xef\xbb\xbf";
 constexpr const char* kColumns[] = {"mac", "e164", "ip", "fqdn", "device_type", "description"};
 
 absl::Status Take(const std::string& column, const std::string& value, db::DeviceRecord& device) {
   if (value.size() > 255) return base::InvalidField(column, "TOO_LONG", "at most 255 characters");
+  if (value.find('\0') != std::string::npos || ca::CountCharacters(value) < 0) {
+    return base::InvalidField(column, "ENCODING", "must be UTF-8; save the file as \"CSV UTF-8\"");
+  }
   if (column == "mac") {
-    ASSIGN_OR_RETURN(device.mac, phone::ParseMac(value));
+    ASSIGN_OR_RETURN(device.mac, base::ParseMac(value));
   } else if (column == "e164") {
     if (value.find_first_not_of("0123456789") != std::string::npos || value.size() > 15) {
       return base::InvalidField(column, "E164", "at most 15 digits and nothing else");
@@ -35,6 +47,9 @@ absl::Status Take(const std::string& column, const std::string& value, db::Devic
     }
     device.ip_address = value;
   } else if (column == "fqdn") {
+    if (!value.empty() && !ca::IsDnsName(base::ToStd(absl::StripSuffix(value, ".")))) {
+      return base::InvalidField(column, "FQDN", "must be a host name of letters, digits and hyphens");
+    }
     device.fqdn = value;
   } else if (column == "device_type") {
     device.device_type = value;
@@ -42,6 +57,26 @@ absl::Status Take(const std::string& column, const std::string& value, db::Devic
     device.description = value;
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> ReadHeader(const std::vector<std::string>& fields) {
+  std::vector<std::string> columns;
+  for (const std::string& field : fields) {
+    const std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(field));
+    if (std::find(std::begin(kColumns), std::end(kColumns), name) == std::end(kColumns)) {
+      return base::InvalidField("csv", "CSV_HEADER",
+                                absl::StrCat("unknown column \"", absl::CHexEscape(name.substr(0, 40)),
+                                             "\"; known are mac, e164, ip, fqdn, device_type, description"));
+    }
+    if (std::find(columns.begin(), columns.end(), name) != columns.end()) {
+      return base::InvalidField("csv", "CSV_HEADER", absl::StrCat("the column ", name, " stands twice"));
+    }
+    columns.push_back(name);
+  }
+  if (std::find(columns.begin(), columns.end(), "mac") == columns.end()) {
+    return base::InvalidField("csv", "CSV_HEADER", "the column mac is missing");
+  }
+  return columns;
 }
 
 // A column that is absent from the file keeps what is known.
@@ -109,7 +144,7 @@ std::vector<CsvRecord> ParseCsv(const std::string& text) {
     if (!blank) records.push_back(std::move(record));
     record = {line, {}};
   };
-  for (std::size_t i = 0; i < text.size(); ++i) {
+  for (std::size_t i = absl::StartsWith(text, kByteOrderMark) ? 3 : 0; i < text.size(); ++i) {
     const char c = text[i];
     if (c == '\n') ++line;
     if (quoted) {
@@ -141,17 +176,7 @@ absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& pl
   const std::vector<CsvRecord> records = ParseCsv(csv);
   if (records.empty())
     return base::InvalidField("csv", "CSV_HEADER", "the file is empty; its first line names the columns");
-  std::vector<std::string> columns;
-  for (const std::string& name : records[0].fields) {
-    columns.push_back(absl::AsciiStrToLower(absl::StripAsciiWhitespace(name)));
-    bool known = false;
-    for (const char* column : kColumns) known |= columns.back() == column;
-    if (!known) {
-      return base::InvalidField("csv", "CSV_HEADER",
-                                absl::StrCat("unknown column \"", columns.back(),
-                                             "\"; known are mac, e164, ip, fqdn, device_type, description"));
-    }
-  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> columns, ReadHeader(records[0].fields));
   ImportResult result;
   std::vector<db::DeviceRecord> rows;
   absl::flat_hash_map<std::string, std::int64_t> seen;
@@ -184,13 +209,11 @@ absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& pl
     const std::vector<db::DeviceRecord> step(rows.begin() + from,
                                              rows.begin() + std::min(from + kStep, rows.size()));
     ImportResult counted;
-    absl::Status status = database.InTransaction("device_import", [&](db::Tx& tx) -> absl::Status {
+    RETURN_IF_ERROR(database.InTransaction("device_import", [&](db::Tx& tx) -> absl::Status {
       counted = {};
       RETURN_IF_ERROR(StoreStep(tx, placement, columns, step, counted));
-      return validate_only ? base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN")
-                           : absl::OkStatus();
-    });
-    if (!status.ok() && base::ReasonOf(status) != "DRY_RUN") return status;
+      return validate_only ? db::DryRunEnd() : absl::OkStatus();
+    }));
     result.created += counted.created;
     result.updated += counted.updated;
     result.unchanged += counted.unchanged;

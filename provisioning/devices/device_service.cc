@@ -1,13 +1,12 @@
 #include "provisioning/devices/device_service.h"
 
-#include <arpa/inet.h>
-
 #include <absl/container/flat_hash_map.h>
-#include <absl/strings/match.h>
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/strip.h>
+#include <absl/strings/str_replace.h>
 
 #include "base/error.h"
+#include "base/mac_address.h"
 #include "base/rpc/rpc.h"
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
@@ -17,7 +16,6 @@
 #include "db/location_repository.h"
 #include "provisioning/devices/device_import.h"
 #include "provisioning/devices/location_name.h"
-#include "provisioning/phone/wpi_message.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -25,16 +23,9 @@ namespace {
 using base::rpc::Caller;
 namespace v1 = device::v1;
 
+constexpr char kCollection[] = "devices";
 constexpr std::size_t kMaxCsv = 8 << 20;
 constexpr int kMaxListedErrors = 1000;
-
-absl::StatusOr<std::string> MacOf(const std::string& name) {
-  absl::string_view rest = name;
-  if (!absl::ConsumePrefix(&rest, "devices/")) {
-    return base::InvalidField("name", "RESOURCE_NAME", "must be devices/{MAC address}");
-  }
-  return phone::ParseMac(std::string_view(rest.data(), rest.size()));
-}
 
 v1::Device ToProto(const db::DeviceRecord& device, const std::string& location) {
   v1::Device proto;
@@ -73,10 +64,20 @@ absl::StatusOr<db::DeviceFilter> ReadFilter(db::Tx& tx, const v1::ListDevicesReq
   if (!request.location().empty()) {
     ASSIGN_OR_RETURN(filter.location_id, ResolveLocation(tx, request.location(), "location"));
   }
+  if (!v1::Device::State_IsValid(request.state())) {
+    return base::InvalidField("state", "DEVICE_STATE", "must be VIRTUAL or REGISTERED, or absent for both");
+  }
   if (request.state() == v1::Device::VIRTUAL) filter.state = "virtual";
   if (request.state() == v1::Device::REGISTERED) filter.state = "registered";
+  if (request.e164_prefix().find_first_not_of("0123456789") != std::string::npos) {
+    return base::InvalidField("e164_prefix", "E164", "must consist of digits");
+  }
   filter.e164_prefix = request.e164_prefix();
-  filter.mac_prefix = request.mac_prefix();
+  filter.mac_prefix = absl::StrReplaceAll(absl::AsciiStrToUpper(request.mac_prefix()), {{"-", ":"}});
+  if (filter.mac_prefix.find_first_not_of("0123456789ABCDEF:") != std::string::npos) {
+    return base::InvalidField("mac_prefix", "MAC",
+                              "must be the beginning of a MAC address, such as 00:1A:E8");
+  }
   if (!request.ip_network().empty()) {
     db::LocationRuleRecord rule{"cidr", request.ip_network()};
     RETURN_IF_ERROR(CheckLocationRule(rule, "ip_network"));
@@ -122,9 +123,9 @@ RPC(ImportDevices) {
 END_RPC
 
 RPC(GetDevice) {
-  ASSIGN_OR_RETURN(std::string mac, MacOf(request->name()));
+  ASSIGN_OR_RETURN(std::string mac, base::rpc::ParseDeviceName(request->name(), "name"));
   return database_.InTransaction("device_get", [&](db::Tx& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(db::DeviceRecord device, db::GetDeviceByMac(tx, mac));
+    ASSIGN_OR_RETURN(db::DeviceRecord device, base::WithField(db::GetDeviceByMac(tx, mac), "name"));
     ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
     v1::Device proto = ToProto(device, location.display_name);
     ASSIGN_OR_RETURN(std::vector<db::SlotRecord> slots, db::GetSlots(tx, device.id));
@@ -149,7 +150,10 @@ END_RPC
 
 RPC(ListDevices) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::string after, base::rpc::ReadPageToken(request->page_token()));
+  ASSIGN_OR_RETURN(std::string after, base::rpc::ReadPageToken(kCollection, request->page_token()));
+  if (!after.empty() && !base::ParseMac(after).ok()) {
+    return base::InvalidField("page_token", "PAGE_TOKEN", "pass the next_page_token of the answer before");
+  }
   return database_.InTransaction("device_list", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(db::DeviceFilter filter, ReadFilter(tx, *request));
     ASSIGN_OR_RETURN(std::vector<db::DeviceRecord> devices, db::ListDevices(tx, filter, after, size));
@@ -162,7 +166,7 @@ RPC(ListDevices) {
       *response->add_devices() = ToProto(device, names[device.location_id]);
     }
     if (static_cast<int>(devices.size()) == size) {
-      response->set_next_page_token(base::rpc::MakePageToken(devices.back().mac));
+      response->set_next_page_token(base::rpc::MakePageToken(kCollection, devices.back().mac));
     }
     return absl::OkStatus();
   });
@@ -171,10 +175,10 @@ END_RPC
 
 RPC(DeleteDevice) {
   static_cast<void>(response);
-  ASSIGN_OR_RETURN(std::string mac, MacOf(request->name()));
+  ASSIGN_OR_RETURN(std::string mac, base::rpc::ParseDeviceName(request->name(), "name"));
   return database_.InTransaction("device_delete", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> device, db::FindDeviceForUpdate(tx, mac));
-    if (!device) return absl::NotFoundError(absl::StrCat("no device ", request->name()));
+    if (!device) return base::WithField(base::NotFound(absl::StrCat("no device ", request->name())), "name");
     ASSIGN_OR_RETURN(std::int64_t cancelled,
                      db::CancelJobsOfDevice(tx, device->id, "the device was deleted"));
     if (cancelled > 0 && !request->force()) {

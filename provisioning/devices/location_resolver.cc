@@ -11,8 +11,8 @@
 #include <absl/strings/str_split.h>
 
 #include "base/error.h"
+#include "base/mac_address.h"
 #include "base/status_macros.h"
-#include "provisioning/phone/wpi_message.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -60,6 +60,9 @@ constexpr int kDeviceSpecificity = 1000;
 }  // namespace
 
 absl::Status CheckLocationRule(db::LocationRuleRecord& rule, const std::string& field) {
+  if (rule.value.size() > 200 || rule.value.find('\0') != std::string::npos) {
+    return base::InvalidField(field, "RULE_TOO_LONG", "at most 200 octets, and no NUL");
+  }
   if (rule.kind == "cidr") {
     const std::optional<Cidr> cidr = ParseCidr(rule.value);
     if (!cidr)
@@ -83,7 +86,7 @@ absl::Status CheckLocationRule(db::LocationRuleRecord& rule, const std::string& 
     return absl::OkStatus();
   }
   if (rule.kind == "device") {
-    absl::StatusOr<std::string> mac = phone::ParseMac(rule.value);
+    absl::StatusOr<std::string> mac = base::ParseMac(rule.value);
     if (!mac.ok())
       return base::InvalidField(field, "RULE_DEVICE", absl::StrCat("\"", rule.value, "\" is no MAC address"));
     rule.value = *mac;
@@ -96,7 +99,7 @@ LocationResolver::LocationResolver(const std::vector<db::LocationRecord>& locati
   for (const db::LocationRecord& location : locations) {
     if (location.is_default) default_location_ = location.id;
     for (const db::LocationRuleRecord& rule : location.rules) {
-      Candidate candidate{location.priority, static_cast<int>(rule.value.size()), location.id};
+      Candidate candidate{location.priority, 0, location.id};
       if (rule.kind == "device") {
         candidate.specificity = kDeviceSpecificity;
         const auto [known, added] = devices_.try_emplace(rule.value, candidate);
@@ -110,6 +113,7 @@ LocationResolver::LocationResolver(const std::vector<db::LocationRecord>& locati
         const bool prefix = rule.kind == "e164_prefix" || absl::EndsWith(rule.value, "*");
         std::string text = rule.value;
         if (rule.kind == "device_type" && prefix) text.pop_back();
+        candidate.specificity = static_cast<int>(text.size()) + (prefix ? 0 : 1);
         (rule.kind == "e164_prefix" ? e164_ : types_).push_back({text, prefix, candidate});
       }
     }

@@ -23,6 +23,8 @@ constexpr struct {
               {v1::LocationRule::DEVICE_TYPE, "device_type"},
               {v1::LocationRule::DEVICE, "device"}};
 
+constexpr char kCollection[] = "locations";
+
 std::string Name(std::int64_t id) {
   return absl::StrCat("locations/", id);
 }
@@ -54,7 +56,8 @@ absl::StatusOr<std::vector<db::LocationRuleRecord>> FromProto(const Repeated& pr
     for (const auto& known : kKinds) {
       if (proto[i].kind() == known.kind) rule.kind = known.name;
     }
-    RETURN_IF_ERROR(CheckLocationRule(rule, absl::StrCat("rules[", i, "].value")));
+    RETURN_IF_ERROR(
+        CheckLocationRule(rule, absl::StrCat("rules[", i, rule.kind.empty() ? "].kind" : "].value")));
     rules.push_back(std::move(rule));
   }
   return rules;
@@ -62,6 +65,7 @@ absl::StatusOr<std::vector<db::LocationRuleRecord>> FromProto(const Repeated& pr
 
 absl::Status CheckLimits(const db::LocationRecord& location) {
   RETURN_IF_ERROR(base::rpc::CheckDisplayName(location.display_name));
+  RETURN_IF_ERROR(base::rpc::CheckDescription(location.description));
   if (location.priority < 0 || location.priority > 1000) {
     return base::InvalidField("priority", "PRIORITY", "must be 0 to 1000");
   }
@@ -70,24 +74,22 @@ absl::Status CheckLimits(const db::LocationRecord& location) {
   return absl::OkStatus();
 }
 
+absl::Status DefaultHasNoRules() {
+  return base::InvalidField("rules", "DEFAULT_LOCATION", "the default location takes what no rule takes");
+}
+
 absl::StatusOr<std::int64_t> RulesChanged(db::Tx& tx, Placement& placement) {
   RETURN_IF_ERROR(db::BumpLocationRevision(tx));
   return placement.PlaceAll(tx);
 }
 
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-absl::Status UnlessDryRun(absl::Status status) {
-  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
-}
-
 }  // namespace
 
 absl::StatusOr<std::int64_t> ResolveLocation(db::Tx& tx, const std::string& name, const std::string& field) {
-  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, "locations", field));
-  if (parsed.id != 0) return parsed.id;
-  return db::FindLocationByDisplayName(tx, parsed.display_name);
+  return base::rpc::ResolveName(
+      name, kCollection, field,
+      [&](const std::string& display_name) { return db::FindLocationByDisplayName(tx, display_name); },
+      [&](std::int64_t id) { return db::GetLocation(tx, id); });
 }
 
 #define RPC(name)                                                                                    \
@@ -95,9 +97,9 @@ absl::StatusOr<std::int64_t> ResolveLocation(db::Tx& tx, const std::string& name
                                      v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.device.v1.LocationService/" #name,                       \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                 \
-      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+      return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
 #define END_RPC \
-  ));           \
+  );            \
   });           \
   }
 
@@ -114,16 +116,7 @@ RPC(CreateLocation) {
   if (earlier) {
     ASSIGN_OR_RETURN(location, db::GetLocation(tx, *earlier));
   } else {
-    absl::StatusOr<std::int64_t> id = db::InsertLocation(tx, location);
-    if (absl::IsAlreadyExists(id.status())) {
-      return base::WithField(
-          base::WithReason(absl::AlreadyExistsError(absl::StrCat("a location named \"", location.display_name,
-                                                                 "\" exists already")),
-                           "DISPLAY_NAME_TAKEN"),
-          "display_name");
-    }
-    RETURN_IF_ERROR(id.status());
-    location.id = *id;
+    ASSIGN_OR_RETURN(location.id, db::InsertLocation(tx, location));
     RETURN_IF_ERROR(db::ReplaceLocationRules(tx, location.id, location.rules));
     ASSIGN_OR_RETURN(std::int64_t moved, RulesChanged(tx, placement_));
     response->set_moved_devices(moved);
@@ -132,7 +125,7 @@ RPC(CreateLocation) {
   }
   ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, location.id));
   *response->mutable_location() = ToProto(location, devices);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 
@@ -147,14 +140,14 @@ END_RPC
 
 RPC(ListLocations) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(request->page_token(), 0));
+  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(kCollection, request->page_token(), 0));
   ASSIGN_OR_RETURN(auto locations, db::ListLocations(tx, after, size));
   for (const db::LocationRecord& location : locations) {
     ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, location.id));
     *response->add_locations() = ToProto(location, devices);
   }
   if (static_cast<int>(locations.size()) == size) {
-    response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(locations.back().id)));
+    response->set_next_page_token(base::rpc::MakePageToken(kCollection, locations.back().id));
   }
   return absl::OkStatus();
 }
@@ -171,9 +164,7 @@ RPC(UpdateLocation) {
   RETURN_IF_ERROR(CheckLimits(location));
   RETURN_IF_ERROR(db::UpdateLocation(tx, location));
   if (request->has_rules()) {
-    if (location.is_default) {
-      return base::InvalidField("rules", "DEFAULT_LOCATION", "the default location takes what no rule takes");
-    }
+    if (location.is_default) return DefaultHasNoRules();
     ASSIGN_OR_RETURN(location.rules, FromProto(request->rules().rules()));
     RETURN_IF_ERROR(db::ReplaceLocationRules(tx, id, location.rules));
   }
@@ -184,7 +175,7 @@ RPC(UpdateLocation) {
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "location.update", Name(id)}}));
   ASSIGN_OR_RETURN(std::int64_t devices, db::CountDevices(tx, id));
   *response->mutable_location() = ToProto(location, devices);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 
@@ -209,27 +200,27 @@ RPC(DeleteLocation) {
 END_RPC
 
 RPC(TryLocationRules) {
-  db::LocationRecord changed;
-  ASSIGN_OR_RETURN(changed.rules, FromProto(request->rules()));
-  changed.priority = request->priority();
-  changed.display_name = "(new location)";
+  if (request->max_moves() < 0)
+    return base::InvalidField("max_moves", "MAX_MOVES", "must be 0 (= 100) to 1000");
+  const int limit = request->max_moves() == 0 ? 100 : std::min(request->max_moves(), 1000);
   ASSIGN_OR_RETURN(std::vector<db::LocationRecord> locations, db::LoadLocations(tx));
-  if (!request->name().empty()) {
-    ASSIGN_OR_RETURN(changed.id, ResolveLocation(tx, request->name(), "name"));
+  db::LocationRecord fresh;
+  fresh.display_name = "(new location)";
+  fresh.id = locations.back().id + 1;
+  std::int64_t id = fresh.id;
+  if (request->name().empty()) {
+    locations.push_back(fresh);
+  } else {
+    ASSIGN_OR_RETURN(id, ResolveLocation(tx, request->name(), "name"));
   }
-  bool replaced = false;
   for (db::LocationRecord& location : locations) {
-    if (location.id != changed.id) continue;
-    location.rules = changed.rules;
-    location.priority = changed.priority;
-    replaced = true;
-  }
-  if (!replaced) {
-    changed.id = locations.back().id + 1;
-    locations.push_back(changed);
+    if (location.id != id) continue;
+    if (location.is_default) return DefaultHasNoRules();
+    ASSIGN_OR_RETURN(location.rules, FromProto(request->rules()));
+    if (request->has_priority()) location.priority = request->priority();
+    RETURN_IF_ERROR(CheckLimits(location));
   }
   std::int64_t total = 0, checked = 0;
-  const int limit = request->max_moves() == 0 ? 100 : std::min(request->max_moves(), 1000);
   ASSIGN_OR_RETURN(std::vector<DeviceMove> moves, placement_.TryAll(tx, locations, limit, &total, &checked));
   const auto name_of = [&](std::int64_t id) -> std::string {
     for (const db::LocationRecord& location : locations) {

@@ -236,10 +236,7 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     auto self = this->shared_from_this();
     const bool queued = core_->pool.TrySubmit([self, request = std::move(request)] {
       auto response = std::make_shared<HttpResponse>(self->core_->handler(request));
-      asio::post(self->stream_.get_executor(), [self, response] {
-        --self->core_->handling;
-        self->Answer(*response);
-      });
+      asio::post(self->stream_.get_executor(), [self, response] { self->Answer(*response, true); });
     });
     if (queued) return;
     --core_->handling;
@@ -256,7 +253,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     Answer(response);
   }
 
-  void Answer(HttpResponse& response) {
+  // `handled`: counted in Core::handling until the answer is out, so that a stop waits for it.
+  void Answer(HttpResponse& response, bool handled = false) {
     const bool close = response.close || !keep_alive_ || core_->closing;
     answer_ =
         absl::StrCat("HTTP/1.1 ", response.status, " ", StatusText(response.status),
@@ -268,7 +266,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     answer_.append(response.body.view());
     Deadline(core_->options.write_timeout);
     asio::async_write(stream_, asio::buffer(answer_),
-                      [self = this->shared_from_this(), close](Error error, std::size_t) {
+                      [self = this->shared_from_this(), close, handled](Error error, std::size_t) {
+                        if (handled) --self->core_->handling;
                         base::WipeMemory(self->answer_.data(), self->answer_.size());
                         self->answer_ = std::string();
                         if (error || close) return self->Shutdown(!error);

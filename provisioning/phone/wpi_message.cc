@@ -44,6 +44,15 @@ std::string LocalName(const pugi::xml_node& node) {
   return colon == std::string::npos ? name : name.substr(colon + 1);
 }
 
+// All of it: a CDATA section or a comment cuts text into several nodes.
+std::string TextOf(const pugi::xml_node& node) {
+  std::string text;
+  for (const pugi::xml_node& part : node.children()) {
+    if (part.type() == pugi::node_pcdata || part.type() == pugi::node_cdata) text += part.value();
+  }
+  return Trimmed(text.c_str());
+}
+
 pugi::xml_node Child(const pugi::xml_node& parent, const char* name) {
   for (const pugi::xml_node& child : parent.children()) {
     if (absl::EqualsIgnoreCase(LocalName(child), name)) return child;
@@ -59,7 +68,7 @@ int DepthOf(const pugi::xml_node& node, int limit) {
 }
 
 absl::Status ReadReason(const pugi::xml_node& node, WorkpointMessage& message) {
-  const std::string text = Trimmed(node.text().get());
+  const std::string text = TextOf(node);
   const auto* found = std::find_if(std::begin(kReasons), std::end(kReasons),
                                    [&](const auto& known) { return text == known.name; });
   if (found == std::end(kReasons)) return Refuse("WPI_REASON", "unknown ReasonForContact");
@@ -85,7 +94,7 @@ absl::Status ReadItems(const pugi::xml_node& list, const WpiLimits& limits, Work
     Item item;
     item.name = Trimmed(node.attribute("name").value());
     item.status = Trimmed(node.attribute("status").value());
-    item.value = Trimmed(node.text().get());
+    item.value = TextOf(node);
     int index = 0;
     if (absl::SimpleAtoi(node.attribute("index").value(), &index)) item.index = index;
     message.items.push_back(std::move(item));
@@ -155,7 +164,12 @@ absl::StatusOr<WorkpointMessage> ParseWorkpointMessage(std::string_view body, co
   if (!envelope || !reason) return Refuse("WPI_ROOT", "Message or ReasonForContact is missing");
   WorkpointMessage message;
   message.nonce = Trimmed(envelope.attribute("nonce").value());
-  if (message.nonce.size() > 256) return Refuse("WPI_XML", "the nonce is too long");
+  // Mandatory (wpi.md 2.3). An opaque token: hexadecimal digits wherever one was seen.
+  if (message.nonce.empty() || message.nonce.size() > 256 ||
+      !std::all_of(message.nonce.begin(), message.nonce.end(),
+                   [](char c) { return absl::ascii_isalnum(c); })) {
+    return Refuse("WPI_NONCE", "the nonce is missing or no token");
+  }
   RETURN_IF_ERROR(ReadReason(reason, message));
   message.more_fragments = Trimmed(envelope.attribute("fragment").value()) == "next" ||
                            Trimmed(reason.attribute("fragment").value()) == "next";
@@ -207,26 +221,6 @@ base::Secret PrintDlsMessage(std::string_view nonce, ActionKind action, const st
   base::Secret printed{std::string_view(xml)};
   base::WipeMemory(xml.data(), xml.size());
   return printed;
-}
-
-absl::StatusOr<std::string> ParseMac(std::string_view text) {
-  std::string digits;
-  for (char c : absl::StripAsciiWhitespace(base::ToAbsl(text))) {
-    if (c == ':' || c == '-' || c == '.') continue;
-    digits += absl::ascii_toupper(c);
-  }
-  const bool hex = digits.size() == 12 &&
-                   std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isxdigit(c); });
-  int first = 0;
-  if (!hex || digits == "000000000000" || !absl::SimpleHexAtoi(digits.substr(0, 2), &first) ||
-      (first & 1) != 0) {
-    return base::InvalidField("mac", "MAC",
-                              "must be the MAC address of a device, for example 00:1A:E8:00:00:01");
-  }
-  std::string mac;
-  for (std::size_t i = 0; i < digits.size(); i += 2)
-    absl::StrAppend(&mac, i == 0 ? "" : ":", digits.substr(i, 2));
-  return mac;
 }
 
 bool IsSecretItem(std::string_view name) {

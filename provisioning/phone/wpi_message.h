@@ -11,6 +11,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "base/mac_address.h"
 #include "base/secret.h"
 
 namespace phonepki::provisioning::phone {
@@ -57,9 +58,7 @@ std::string SalvageNonce(std::string_view body);
 // The canonical DLSMessage. Values may be key material, hence the wiping type.
 base::Secret PrintDlsMessage(std::string_view nonce, ActionKind action, const std::vector<Item>& items);
 
-// Canonical "00:1A:E8:00:00:01". Takes colons, hyphens, dots or nothing between the digits. kInvalidArgument
-// MAC: not a MAC, all zero, or a group address.
-absl::StatusOr<std::string> ParseMac(std::string_view text);
+using base::ParseMac;
 
 // Pass words and the like: never stored, never logged (wpi.md 5).
 bool IsSecretItem(std::string_view name);

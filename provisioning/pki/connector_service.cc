@@ -18,6 +18,8 @@ namespace {
 using base::rpc::Caller;
 namespace v1 = pki::v1;
 
+constexpr char kCollection[] = "connectors";
+
 std::string Name(std::int64_t id) {
   return absl::StrCat("connectors/", id);
 }
@@ -118,19 +120,13 @@ absl::Status SetParameters(db::Tx& tx, const Repeated& set, const std::vector<st
   return db::ReplaceRequestParameters(tx, connector.id, merged);
 }
 
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-absl::Status UnlessDryRun(absl::Status status) {
-  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
-}
-
 }  // namespace
 
 absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& name, const std::string& field) {
-  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, "connectors", field));
-  if (parsed.id != 0) return parsed.id;
-  return db::FindConnectorByDisplayName(tx, parsed.display_name);
+  return base::rpc::ResolveName(
+      name, kCollection, field,
+      [&](const std::string& display_name) { return db::FindConnectorByDisplayName(tx, display_name); },
+      [&](std::int64_t id) { return db::GetConnector(tx, id); });
 }
 
 #define RPC(name)                                                                                     \
@@ -138,30 +134,23 @@ absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& nam
                                       v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.pki.v1.ConnectorService/" #name,                            \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                    \
-      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+      return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
 #define END_RPC \
-  ));           \
+  );            \
   });           \
   }
 
 RPC(CreateConnector) {
   RETURN_IF_ERROR(base::rpc::CheckDisplayName(request->display_name()));
+  RETURN_IF_ERROR(base::rpc::CheckDescription(request->description()));
   ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateConnector", request->request_id()));
   std::int64_t id = earlier.value_or(0);
   if (!earlier) {
     db::ConnectorRecord connector;
     connector.display_name = request->display_name();
     connector.description = request->description();
-    absl::StatusOr<std::int64_t> made = db::InsertConnector(tx, connector);
-    if (absl::IsAlreadyExists(made.status())) {
-      return base::WithField(
-          base::WithReason(absl::AlreadyExistsError(absl::StrCat(
-                               "a connector named \"", request->display_name(), "\" exists already")),
-                           "DISPLAY_NAME_TAKEN"),
-          "display_name");
-    }
-    RETURN_IF_ERROR(made.status());
-    connector.id = id = *made;
+    ASSIGN_OR_RETURN(id, db::InsertConnector(tx, connector));
+    connector.id = id;
     if (!request->plugin().empty()) RETURN_IF_ERROR(SelectPlugin(tx, request->plugin(), connector));
     if (!request->issuing_ca().empty())
       RETURN_IF_ERROR(SelectIssuingCa(tx, request->issuing_ca(), connector));
@@ -174,7 +163,7 @@ RPC(CreateConnector) {
   }
   ASSIGN_OR_RETURN(db::ConnectorRecord stored, db::GetConnector(tx, id));
   *response->mutable_connector() = ToProto(stored);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 
@@ -188,11 +177,11 @@ END_RPC
 
 RPC(ListConnectors) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(request->page_token(), 0));
+  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(kCollection, request->page_token(), 0));
   ASSIGN_OR_RETURN(auto connectors, db::ListConnectors(tx, after, size));
   for (const auto& connector : connectors) *response->add_connectors() = ToProto(connector);
   if (static_cast<int>(connectors.size()) == size) {
-    response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(connectors.back().id)));
+    response->set_next_page_token(base::rpc::MakePageToken(kCollection, connectors.back().id));
   }
   return absl::OkStatus();
 }
@@ -204,6 +193,7 @@ RPC(UpdateConnector) {
   if (request->has_display_name()) connector.display_name = request->display_name();
   if (request->has_description()) connector.description = request->description();
   RETURN_IF_ERROR(base::rpc::CheckDisplayName(connector.display_name));
+  RETURN_IF_ERROR(base::rpc::CheckDescription(connector.description));
   if (request->has_plugin()) RETURN_IF_ERROR(SelectPlugin(tx, request->plugin(), connector));
   if (request->has_issuing_ca()) RETURN_IF_ERROR(SelectIssuingCa(tx, request->issuing_ca(), connector));
   RETURN_IF_ERROR(db::UpdateConnector(tx, connector));

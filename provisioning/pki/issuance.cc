@@ -124,14 +124,15 @@ absl::Status Issuance::RecordIntents(std::vector<Draft*>& drafts) {
     std::vector<Draft*> intended;
     std::vector<db::AuditRecord> audit;
     for (auto& [ca_id, group] : by_ca) {
-      std::vector<std::string> keys, slots;
+      std::vector<std::string> keys, subjects, slots;
       std::vector<std::int64_t> devices;
       for (Draft* draft : group) {
         keys.push_back(draft->subject_key);
+        subjects.push_back(draft->record.subject);
         devices.push_back(draft->order->device_id);
         slots.push_back(draft->order->slot);
       }
-      ASSIGN_OR_RETURN(std::vector<bool> owned, db::ClaimSubjects(tx, ca_id, keys, devices, slots));
+      ASSIGN_OR_RETURN(std::vector<bool> owned, db::ClaimSubjects(tx, ca_id, keys, subjects, devices, slots));
       for (std::size_t i = 0; i < group.size(); ++i) {
         if (!owned[i]) {
           group[i]->status = Refuse("SUBJECT_TAKEN", absl::StrCat("the subject \"", group[i]->record.subject,

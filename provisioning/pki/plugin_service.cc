@@ -15,6 +15,8 @@ namespace {
 using base::rpc::Caller;
 namespace v1 = pki::v1;
 
+constexpr char kCollection[] = "plugins";
+
 std::string Name(std::int64_t id) {
   return absl::StrCat("plugins/", id);
 }
@@ -55,19 +57,13 @@ absl::Status Enable(db::Tx& tx, const db::PluginRecord& plugin) {
   return db::SetPluginEnabled(tx, plugin.id, true);
 }
 
-absl::Status DryRunEnd() {
-  return base::WithReason(absl::CancelledError("validate_only"), "DRY_RUN");
-}
-absl::Status UnlessDryRun(absl::Status status) {
-  return base::ReasonOf(status) == "DRY_RUN" ? absl::OkStatus() : status;
-}
-
 }  // namespace
 
 absl::StatusOr<std::int64_t> ResolvePlugin(db::Tx& tx, const std::string& name, const std::string& field) {
-  ASSIGN_OR_RETURN(base::rpc::ResourceName parsed, base::rpc::ParseResourceName(name, "plugins", field));
-  if (parsed.id != 0) return parsed.id;
-  return db::FindPluginByDisplayName(tx, parsed.display_name);
+  return base::rpc::ResolveName(
+      name, kCollection, field,
+      [&](const std::string& display_name) { return db::FindPluginByDisplayName(tx, display_name); },
+      [&](std::int64_t id) { return db::GetPlugin(tx, id); });
 }
 
 #define RPC(name)                                                                                  \
@@ -75,29 +71,21 @@ absl::StatusOr<std::int64_t> ResolvePlugin(db::Tx& tx, const std::string& name, 
                                    v1::name##Response* response) {                                 \
     return base::rpc::Handle(context, "/phonepki.pki.v1.PluginService/" #name,                            \
                              [&]([[maybe_unused]] const Caller& caller) -> absl::Status {                 \
-      return UnlessDryRun(database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
+      return database_.InTransaction(#name, [&](db::Tx& tx) -> absl::Status
 #define END_RPC \
-  ));           \
+  );            \
   });           \
   }
 
 RPC(CreatePlugin) {
   RETURN_IF_ERROR(base::rpc::CheckDisplayName(request->display_name()));
+  RETURN_IF_ERROR(base::rpc::CheckDescription(request->description()));
   ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreatePlugin", request->request_id()));
   std::int64_t id = earlier.value_or(0);
   if (!earlier) {
     const db::Properties properties = MergeProperties({}, FromProto(request->properties()));
     RETURN_IF_ERROR(CheckProperties(properties));
-    absl::StatusOr<std::int64_t> made = db::InsertPlugin(tx, request->display_name(), request->description());
-    if (absl::IsAlreadyExists(made.status())) {
-      return base::WithField(
-          base::WithReason(absl::AlreadyExistsError(absl::StrCat(
-                               "a plug-in named \"", request->display_name(), "\" exists already")),
-                           "DISPLAY_NAME_TAKEN"),
-          "display_name");
-    }
-    RETURN_IF_ERROR(made.status());
-    id = *made;
+    ASSIGN_OR_RETURN(id, db::InsertPlugin(tx, request->display_name(), request->description()));
     RETURN_IF_ERROR(db::ReplacePluginProperties(tx, id, properties));
     if (request->synchronize()) RETURN_IF_ERROR(db::SynchronizePlugin(tx, id).status());
     if (request->enable()) {
@@ -109,7 +97,7 @@ RPC(CreatePlugin) {
   }
   ASSIGN_OR_RETURN(db::PluginRecord plugin, db::GetPlugin(tx, id));
   *response->mutable_plugin() = ToProto(plugin);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 
@@ -123,11 +111,11 @@ END_RPC
 
 RPC(ListPlugins) {
   ASSIGN_OR_RETURN(int size, base::rpc::PageSize(request->page_size()));
-  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(request->page_token(), 0));
+  ASSIGN_OR_RETURN(std::int64_t after, base::rpc::ReadIdPageToken(kCollection, request->page_token(), 0));
   ASSIGN_OR_RETURN(auto plugins, db::ListPlugins(tx, after, size));
   for (const auto& plugin : plugins) *response->add_plugins() = ToProto(plugin);
   if (static_cast<int>(plugins.size()) == size) {
-    response->set_next_page_token(base::rpc::MakePageToken(absl::StrCat(plugins.back().id)));
+    response->set_next_page_token(base::rpc::MakePageToken(kCollection, plugins.back().id));
   }
   return absl::OkStatus();
 }
@@ -139,6 +127,7 @@ RPC(UpdatePlugin) {
   if (request->has_display_name()) plugin.display_name = request->display_name();
   if (request->has_description()) plugin.description = request->description();
   RETURN_IF_ERROR(base::rpc::CheckDisplayName(plugin.display_name));
+  RETURN_IF_ERROR(base::rpc::CheckDescription(plugin.description));
   RETURN_IF_ERROR(db::UpdatePlugin(tx, id, plugin.display_name, plugin.description));
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "plugin.update", Name(id)}}));
   *response->mutable_plugin() = ToProto(plugin);
@@ -156,7 +145,7 @@ RPC(SetPluginProperties) {
   RETURN_IF_ERROR(db::ReplacePluginProperties(tx, id, plugin.properties));
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "plugin.set_properties", Name(id)}}));
   *response->mutable_plugin() = ToProto(plugin);
-  return request->validate_only() ? DryRunEnd() : absl::OkStatus();
+  return request->validate_only() ? db::DryRunEnd() : absl::OkStatus();
 }
 END_RPC
 

@@ -58,9 +58,10 @@ bool IsKnownProperty(const std::string& name) {
 
 absl::Status CheckProperties(const db::Properties& properties) {
   for (const auto& [name, value] : properties) {
-    if (name.empty() || name.size() > 200 || value.size() > 4000) {
+    if (name.empty() || name.size() > 200 || value.size() > 4000 ||
+        absl::StrCat(name, value).find('\0') != std::string::npos) {
       return base::InvalidField("properties", "PROPERTY_VALUE",
-                                "a name has 1 to 200, a value at most 4000 octets");
+                                "a name has 1 to 200, a value at most 4000 octets, and neither a NUL");
     }
     RETURN_IF_ERROR(CheckOne(name, value));
   }

@@ -76,6 +76,9 @@ class BadInputTest(unittest.TestCase):
             "100,000 items": message(items='<Item name="a">b</Item>' * 20000),
             "nested deeply": message(items="<a>" * 5000 + "</a>" * 5000),
             "reply to nothing": message(reason="reply-to", attributes=' action="WriteItems" status="accepted"'),
+            "no nonce": message(nonce=""),
+            "not a nonce": message(nonce="a b!"),
+            "endless nonce": message(nonce="A" * 300),
             "empty": "",
         }
         for name, body in cases.items():

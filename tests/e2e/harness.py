@@ -154,6 +154,7 @@ class Server:
 
     def close(self):
         self.stop()
+        self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def tail(self):
@@ -214,21 +215,29 @@ class Server:
             total.update({field.name: value for field, value in progress.ListFields()})
         return total
 
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(name + " "):
+                    return float(line.split()[1])
+        raise AssertionError(f"no metric {name}")
+
 
 class Phones:
     """A fleet. Addresses 127.<block>.0.1 and up."""
 
     def __init__(self, count, block, servers, web_port, *extra):
-        self.count, self.web_port = count, web_port
+        self.count, self.block, self.web_port = count, block, web_port
         self.first = f"127.{block}.0.1"
         self.dir = tempfile.mkdtemp(prefix="phonepki-sim-", dir="/var/tmp")
         self.ledger = os.path.join(self.dir, "ledger.jsonl")
+        self.control = os.path.join(self.dir, "control")
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "phonesim", "phonesim"), "run", "--phones", str(count), "--first-address", self.first,
              "--first-mac", f"00:1A:E8:{block:02X}:00:01", "--web-port", str(web_port), "--contact-port", "8085",
              "--dls", ",".join(f"127.0.0.1:{port}" for port in servers), "--contact-gap-seconds", "1",
              "--crash-interval-seconds", "0.5", "--ledger", self.ledger, "--state-dir", os.path.join(self.dir, "state"),
-             *extra],
+             "--control", self.control, *extra],
             stdout=subprocess.PIPE, text=True)
         assert '"ready"' in self.process.stdout.readline(), "phonesim did not start"
 
@@ -238,6 +247,17 @@ class Phones:
                 event = json.loads(line)
                 if kind is None or event["event"] == kind:
                     yield event
+
+    def order(self, command, phone="all"):
+        """Through the fleet's control socket; the answer."""
+        done = subprocess.run([os.path.join(BUILD, "phonesim", "phonesim"), "control", self.control, command, phone],
+                              capture_output=True, text=True, timeout=30)
+        answer = json.loads(done.stdout)
+        assert (done.returncode == 0) == answer["ok"], done
+        return answer
+
+    def mac(self, number):
+        return f"00:1A:E8:{self.block:02X}:00:{number:02X}"
 
     def probe(self, ca_pem):
         path = os.path.join(self.dir, "ca.pem")

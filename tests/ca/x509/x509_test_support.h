@@ -15,6 +15,7 @@
 #include "ca/x509/certificate.h"
 #include "ca/x509/issuer.h"
 #include "ca/x509/key.h"
+#include "tests/testing/status.h"
 
 namespace phonepki::ca::testing {
 
@@ -70,28 +71,4 @@ struct TestCa {
   std::unique_ptr<Issuer> issuer;
 };
 
-}  // namespace phonepki::ca::testing
-
-// For absl::Status and absl::StatusOr.
-#define ASSERT_OK(expression)                                                              \
-  do {                                                                                     \
-    const auto& phonepki_result = (expression);                                            \
-    ASSERT_TRUE(phonepki_result.ok()) << phonepki::ca::testing::StatusOf(phonepki_result); \
-  } while (false)
-#define EXPECT_REASON(expression, expected_reason)                                                         \
-  do {                                                                                                     \
-    const auto& phonepki_result = (expression);                                                            \
-    EXPECT_FALSE(phonepki_result.ok());                                                                    \
-    EXPECT_EQ(phonepki::base::ReasonOf(phonepki::ca::testing::StatusOf(phonepki_result)), expected_reason) \
-        << phonepki::ca::testing::StatusOf(phonepki_result);                                               \
-  } while (false)
-
-namespace phonepki::ca::testing {
-inline const absl::Status& StatusOf(const absl::Status& status) {
-  return status;
-}
-template <typename T>
-const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
-  return result.status();
-}
 }  // namespace phonepki::ca::testing

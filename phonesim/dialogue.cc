@@ -1,0 +1,150 @@
+#include "phonesim/phone.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace phonesim {
+
+std::string Phone::RandomNonce() {
+  char text[33];
+  std::snprintf(text, sizeof text, "%016llX%016llX", static_cast<unsigned long long>(random_()),
+                static_cast<unsigned long long>(random_()));
+  return text;
+}
+
+std::string Phone::NonceFor(bool first) {
+  const std::string policy = nonces_by_policy_ ? world_.options.nonce_policy : "fresh";
+  if (policy == "wrong" && !first) return "";
+  if (policy != "constant" || first) nonce_ = RandomNonce();
+  return nonce_;
+}
+
+Outgoing Phone::Initial(const std::string& reason, bool changed) const {
+  const bool v2 = profile_ == Profile::kV2R2;
+  const std::string type = profile_ == Profile::kCp ? "OpenScape Desk Phone CP410" : "OpenStage 60";
+  Outgoing message;
+  message.reason = reason;
+  message.items = {
+      {"device-type", "", type, ""},
+      {"related-device-type", "", type, ""},
+      {"software-type", "", "Siemens SIP", ""},
+      {"software-version", "",
+       v2                         ? "V2 R2.30.0"
+       : profile_ == Profile::kCp ? "V3 R5.12.0"
+                                  : "V3 R5.1.0",
+       ""},
+      {"contact-me-uri", "",
+       "http://" + ip_ + ":" + std::to_string(world_.options.contact_port) + "/contact_dls.html/ContactDLS",
+       ""},
+      {"mac-addr", "", mac_, ""},
+      {"configuration-changed-flag", "", changed ? "true" : "false", ""},
+      {"part-number", "", "S30817-S7403-A101-015", ""},
+      {"sip-mobility-state", "", "0", ""},
+      {"e164", "", e164_, ""},
+      {"basic-e164", "", e164_, ""},
+      {"user-pwd", "", "123456", ""},
+      {"user-pwd-unicode", "", "", "failed"},
+      {"mobility-enabled", "", "false", ""}};
+  if (reason == "local-changes" && !v2) {
+    message.items.push_back({"configuration-attached-flag", "", "true", ""});
+    message.items.push_back({"configuration-attached-number", "", "1", ""});
+    message.items.push_back(KeyLabel(1));
+  }
+  return message;
+}
+
+awaitable<void> Phone::Boot() {
+  auto self = shared_from_this();
+  const int life = life_;
+  Record("boot");
+  double wait = world_.options.retry_seconds;
+  while (life == life_) {
+    while (world_.booting >= world_.options.startup_concurrency) co_await Sleep(0.02);
+    ++world_.booting;
+    bool done = false;
+    if (life == life_) done = co_await Session("start-up");
+    --world_.booting;
+    if (done || life != life_) break;
+    co_await Sleep(wait);
+    wait = std::min(wait * 1.5, 30.0);
+  }
+  if (life == life_ && solicited_again_) co_await Solicited();
+}
+
+awaitable<void> Phone::Solicited() {
+  auto self = shared_from_this();
+  const int life = life_;
+  solicited_again_ = true;
+  while (life == life_ && !in_session_ && solicited_again_) {
+    solicited_again_ = false;
+    co_await Session("solicited");
+  }
+}
+
+awaitable<void> Phone::LocalChanges() {
+  auto self = shared_from_this();
+  const int life = life_;
+  while (in_session_) co_await Sleep(0.05);
+  if (life != life_) co_return;
+  co_await Session("local-changes");
+  if (life == life_ && solicited_again_) co_await Solicited();
+}
+
+awaitable<bool> Phone::Session(std::string reason) {
+  if (in_session_ || !on_) co_return false;
+  const int life = life_;
+  in_session_ = true;
+  const bool had_changed = std::exchange(changed_, false);
+  const bool done = co_await Talk(std::move(reason), had_changed);
+  if (life != life_) co_return false;
+  changed_ |= had_changed && !done;
+  dls_.Disconnect();
+  in_session_ = false;
+  co_return done;
+}
+
+awaitable<bool> Phone::Talk(std::string reason, bool changed) {
+  const int life = life_;
+  Record("session_open", {{"reason", reason}});
+  Outgoing message = Initial(reason, changed);
+  // CP firmware sends a stale cookie of an earlier session along.
+  if (profile_ != Profile::kCp) dls_.ForgetCookie();
+  bool goes_on = true;
+  int tries = 0;
+  while (goes_on) {
+    const bool reply = message.reason == "reply-to";
+    message.nonce = NonceFor(!reply);
+    const bool foreign_cookie = reply && Chance(world_.options.foreign_cookie_share);
+    if (foreign_cookie) Record("foreign_cookie");
+    std::optional<std::string> answer;
+    try {
+      answer = co_await dls_.Post(Print(message), foreign_cookie);
+    } catch (const boost::system::system_error& error) {
+      if (life == life_) Record("connection_lost", {{"error", error.code().message()}, {"slow", slow_}});
+    }
+    if (life != life_) co_return false;
+    if (!answer) {
+      dls_.Disconnect();
+      if (++tries > 3) co_return false;
+      co_await Sleep(0.1 * tries);
+      if (life != life_) co_return false;
+      continue;
+    }
+    tries = 0;
+    if (message.reason == "clean-up") co_return false;  // whatever the server says to it
+    const Incoming incoming = Parse(*answer);
+    if (incoming.ok && incoming.nonce == message.nonce) {
+      message = Act(incoming, &goes_on);
+      if (life != life_) co_return true;
+      continue;
+    }
+    Record(incoming.ok ? "nonce_mismatch" : "garbage");
+    message = {};
+    message.reason = "clean-up";
+    message.items = {{"cleanup-reason", "", "message not understood", ""}};
+    Record("cleanup_sent");
+  }
+  co_return true;
+}
+
+}  // namespace phonesim

@@ -1,0 +1,128 @@
+// One simulated phone: what it is like, its life, and its side of the Workpoint Interface.
+//   phone.cc     on and off, calls, certificate store    contact_me.cc  the port that the server knocks at
+//   dialogue.cc  sessions with the server                web_server.cc  what the certificate is for
+//   actions.cc   what the server may ask for
+// Switching off ends everything that is under way: coroutines remember the life in which they began, and stop
+// when it is over.
+#pragma once
+
+#include "phonesim/net.h"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "phonesim/dls_client.h"
+#include "phonesim/door.h"
+#include "phonesim/world.h"
+#include "phonesim/wpi.h"
+
+namespace phonesim {
+
+class Phone : public std::enable_shared_from_this<Phone> {
+ public:
+  Phone(World& world, int number);
+
+  const std::string& ip() const { return ip_; }
+  const std::string& mac() const { return mac_; }
+
+  // Opens the ports. Throws boost::system::system_error when one is taken.
+  void Listen();
+  // The first boot; late phones stay off for a while.
+  void Start();
+
+  // What happens to a phone. False when it cannot: a phone that is off does not reboot.
+
+  // Closes the ports and drops all connections.
+  bool SwitchOff();
+  bool SwitchOn();
+  bool Reboot();
+  // Certificate and state are those of a new phone. Reboots.
+  bool FactoryReset();
+  // Refuses writes until EndCall(), or for so many seconds if there are any.
+  bool StartCall(double seconds);
+  bool EndCall();
+  // Somebody changes a setting at the phone, which tells the server.
+  bool ChangeLocally();
+
+  bool on() const { return on_; }
+  bool in_call() const { return in_call_; }
+  bool in_session() const { return in_session_; }
+  bool has_factory_certificate() const { return credential_.sha256 == world_.factory.sha256; }
+  nlohmann::ordered_json Status() const;
+
+ private:
+  enum class Profile { kV3R3, kV2R2, kCp };
+
+  // contact_me.cc
+  awaitable<void> AnswerContactMe(Door::Connection connection);
+
+  // web_server.cc
+  awaitable<void> AnswerWeb(Door::Connection connection);
+
+  // dialogue.cc
+  // Start-up until the server has been reached once.
+  awaitable<void> Boot();
+  // One session; another one when the server asks for it, or when it is asked for meanwhile.
+  awaitable<void> Solicited();
+  awaitable<void> LocalChanges();
+  // True when the server closed the session properly.
+  awaitable<bool> Session(std::string reason);
+  awaitable<bool> Talk(std::string reason, bool changed);
+  Outgoing Initial(const std::string& reason, bool changed) const;
+  Item KeyLabel(int key) const;
+  std::string RandomNonce();
+  // By the phone's policy: for the first message of a session, or for a later one.
+  std::string NonceFor(bool first);
+
+  // actions.cc
+  // The reply to an action; false in `goes_on` for actions without a reply.
+  Outgoing Act(const Incoming& message, bool* goes_on);
+  void CleanUp(const Incoming& message);
+  void Restart(const Incoming& message);
+  Outgoing Write(const Incoming& message);
+  Outgoing Read(const Incoming& message);
+  Outgoing ReadAll();
+  Outgoing NextFragment();
+
+  // phone.cc
+  template <typename Coroutine>
+  void Spawn(Coroutine coroutine) {
+    asio::co_spawn(world_.io, std::move(coroutine), asio::detached);
+  }
+  awaitable<void> SwitchOnAfter(double seconds);
+  awaitable<void> EndCallAfter(double seconds);
+  void Activate(Credential credential);
+  std::string StateFile() const;
+  void LoadState();
+  bool Chance(double share) { return share > 0 && std::uniform_real_distribution<>(0, 1)(random_) < share; }
+  double Pace() const { return slow_ ? world_.options.slow_octets_per_second : 0; }
+  void Record(const std::string& event, const nlohmann::ordered_json& more = {});
+
+  World& world_;
+  const int number_;
+  const std::string ip_, mac_, e164_;
+  std::mt19937_64 random_;
+  Profile profile_;
+  bool slow_, nonces_by_policy_, busy_once_, rejects_, late_;
+  Door contact_door_, web_door_;
+  DlsClient dls_;
+  Credential credential_;
+  std::optional<Credential> after_restart_;
+
+  int life_ = 0, calls_ = 0;
+  bool on_ = true, in_session_ = false, in_call_ = false;
+  bool solicited_again_ = false;  // wanted as soon as the session ends
+  bool call_back_ = false;        // wanted as soon as the call ends
+  bool changed_ = false;          // since the last exchange with the server
+  int local_changes_ = 0;
+  steady_clock::time_point last_callback_{}, last_contact_{};
+  std::string nonce_;
+  std::deque<Item> fragments_;
+};
+
+}  // namespace phonesim

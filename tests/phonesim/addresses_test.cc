@@ -1,0 +1,36 @@
+#include "phonesim/addresses.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+namespace phonesim {
+namespace {
+
+TEST(AddressesTest, CountUpFromTheFirst) {
+  EXPECT_EQ(AddressOf("127.1.0.1", 0), "127.1.0.1");
+  EXPECT_EQ(AddressOf("127.1.0.1", 9), "127.1.0.10");
+  EXPECT_EQ(AddressOf("127.1.0.20", 5), "127.1.0.25");
+}
+
+TEST(AddressesTest, SkipTheLastOctets0And255) {
+  EXPECT_EQ(AddressOf("127.1.0.1", 253), "127.1.0.254");
+  EXPECT_EQ(AddressOf("127.1.0.1", 254), "127.1.1.1");
+  EXPECT_EQ(AddressOf("127.1.0.200", 55), "127.1.1.1");
+  EXPECT_EQ(AddressOf("127.1.255.1", 254), "127.2.0.1");
+}
+
+TEST(AddressesTest, AreDifferentForEveryPhoneOfALargeFleet) {
+  std::set<std::string> seen;
+  for (int n = 0; n < 60000; ++n) seen.insert(AddressOf("127.1.0.1", n));
+  EXPECT_EQ(seen.size(), 60000u);
+}
+
+TEST(MacsTest, CountUpInUpperCaseWithColons) {
+  EXPECT_EQ(MacOf("00:1a:e8:00:00:01", 0), "00:1A:E8:00:00:01");
+  EXPECT_EQ(MacOf("00:1A:E8:00:00:FF", 1), "00:1A:E8:00:01:00");
+  EXPECT_EQ(MacOf("001AE800FFFF", 1), "00:1A:E8:01:00:00");
+}
+
+}  // namespace
+}  // namespace phonesim
