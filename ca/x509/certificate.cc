@@ -144,11 +144,6 @@ absl::StatusOr<CertificateInfo> ParseCertificate(const base::Bytes& der) {
   return info;
 }
 
-bool IsCaCertificate(const base::Bytes& der) {
-  const auto info = ParseCertificate(der);
-  return info.ok() && info->is_ca;
-}
-
 absl::StatusOr<std::vector<base::Bytes>> ParsePemCertificates(std::string_view pem) {
   ERR_clear_error();
   const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));

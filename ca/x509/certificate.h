@@ -42,9 +42,6 @@ struct CertificateInfo {
 // One certificate, nothing after it. kInvalidArgument, reason CERTIFICATE_MALFORMED.
 absl::StatusOr<CertificateInfo> ParseCertificate(const base::Bytes& der);
 
-// May its key sign certificates (basicConstraints, keyUsage)? False for what cannot be parsed.
-bool IsCaCertificate(const base::Bytes& der);
-
 // Every certificate in the text, in order; other blocks are skipped.
 // kInvalidArgument: CERTIFICATE_MALFORMED, or NO_CERTIFICATE when there is none.
 absl::StatusOr<std::vector<base::Bytes>> ParsePemCertificates(std::string_view pem);

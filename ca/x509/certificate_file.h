@@ -1,5 +1,5 @@
-// Files that administrators bring along: a certificate with its key for one phone, or the certificates of CAs.
-// What is in a file is found by looking, never by its name.
+// Files that administrators bring along: a certificate with its key for one phone, or the certificates of
+// CAs. What is in a file is found by looking, never by its name.
 #pragma once
 
 #include <cstddef>
@@ -30,15 +30,19 @@ struct CertificateFile {
   std::string format;               // "pkcs12", "pem", "pkcs7", "der"
 };
 
-// Reads PKCS#12, PEM (certificates, PKCS#7 and PKCS#12 blocks, keys in every usual form, among any other text),
-// PKCS#7 with certificates only, and DER certificates, one or several. An empty `passphrase` means none was
-// given; one that is not needed is ignored. Nothing is said about trust or validity.
+// Reads PKCS#12, PEM (certificates, PKCS#7 and PKCS#12 blocks, keys in every usual form, among any other
+// text), PKCS#7 with certificates only, and DER certificates, one or several. An empty `passphrase` means
+// none was given; one that is not needed is ignored. Nothing is said about trust or validity.
 //
 // kInvalidArgument on field "file": NOT_A_CERTIFICATE_FILE, CERTIFICATE_MALFORMED, FILE_TOO_LARGE,
 // TOO_MANY_CERTIFICATES, KEY_WITHOUT_CERTIFICATE (no certificate in the file is of the key), SEVERAL_KEYS,
 // KEY_MALFORMED, KEY_UNSUPPORTED; on field "passphrase": PASSPHRASE_NEEDED, WRONG_PASSPHRASE,
 // PASSPHRASE_INVALID (not UTF-8, or holds a NUL).
-absl::StatusOr<CertificateFile> ReadCertificateFile(std::string_view content,
-                                                    const base::Secret& passphrase);
+absl::StatusOr<CertificateFile> ReadCertificateFile(std::string_view content, const base::Secret& passphrase);
+
+// What is in the file for a slot that holds CA certificates: its certificates, each once; a key in it plays
+// no part. kInvalidArgument on field "file": NOT_A_CA_CERTIFICATE, naming the certificate that may not sign
+// others.
+absl::StatusOr<std::vector<base::Bytes>> CaCertificatesOf(const CertificateFile& file);
 
 }  // namespace phonepki::ca

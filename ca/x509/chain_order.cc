@@ -18,8 +18,11 @@ bool SelfSigned(const X509Ptr& certificate) {
   return X509_self_signed(certificate.get(), /*verify_signature=*/0) == 1;
 }
 
-bool StandsAbove(const X509Ptr& parent, const X509Ptr& child) {
-  return X509_check_issued(parent.get(), child.get()) == X509_V_OK &&
+// A hostile heap offers many certificates of one name, with keys that take long to compute with.
+constexpr int kMaxSignatureChecks = 100;
+
+bool StandsAbove(const X509Ptr& parent, const X509Ptr& child, int* checks_left) {
+  return X509_check_issued(parent.get(), child.get()) == X509_V_OK && (*checks_left)-- > 0 &&
          X509_verify(child.get(), X509_get0_pubkey(parent.get())) == 1;
 }
 
@@ -36,11 +39,12 @@ std::vector<base::Bytes> TakeChain(const base::Bytes& leaf, std::vector<base::By
   decoded.reserve(heap->size());
   std::transform(heap->begin(), heap->end(), std::back_inserter(decoded), Decode);
   X509Ptr child = Decode(leaf);
+  int checks_left = kMaxSignatureChecks;
   while (child != nullptr && !SelfSigned(child) && chain.size() < kMaxChainLength) {
     auto best = decoded.end();
     for (auto candidate = decoded.begin(); candidate != decoded.end(); ++candidate) {
       if (*candidate == nullptr || (best != decoded.end() && !Better(*candidate, *best))) continue;
-      if (StandsAbove(*candidate, child)) best = candidate;
+      if (StandsAbove(*candidate, child, &checks_left)) best = candidate;
     }
     if (best == decoded.end()) break;
     const auto at = heap->begin() + (best - decoded.begin());

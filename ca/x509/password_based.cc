@@ -73,9 +73,8 @@ bool DerivationBudget::Spend(const X509_ALGOR* algorithm) {
   if (outer == nullptr) return true;
   if (OBJ_obj2nid(outer->keyfunc->algorithm) == NID_id_scrypt) {
     const ScryptParamsPtr scrypt(Parameters<SCRYPT_PARAMS>(outer->keyfunc, ASN1_ITEM_rptr(SCRYPT_PARAMS)));
-    return scrypt == nullptr ||
-           Spend(Product(Product(Value(scrypt->costParameter), Value(scrypt->blockSize)),
-                         Value(scrypt->parallelizationParameter)));
+    return scrypt == nullptr || Spend(Product(Product(Value(scrypt->costParameter), Value(scrypt->blockSize)),
+                                              Value(scrypt->parallelizationParameter)));
   }
   const Pbkdf2ParamPtr pbkdf2(Parameters<PBKDF2PARAM>(outer->keyfunc, ASN1_ITEM_rptr(PBKDF2PARAM)));
   return pbkdf2 == nullptr || Spend(pbkdf2->iter);

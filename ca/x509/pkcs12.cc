@@ -95,7 +95,8 @@ absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG) * bags, const char* pass
         break;
       }
       case NID_safeContentsBag:
-        RETURN_IF_ERROR(CollectBags(PKCS12_SAFEBAG_get0_safes(bag), passphrase, size, depth + 1, budget, found));
+        RETURN_IF_ERROR(
+            CollectBags(PKCS12_SAFEBAG_get0_safes(bag), passphrase, size, depth + 1, budget, found));
         break;
       default:
         break;
@@ -170,7 +171,8 @@ absl::StatusOr<base::Secret> WritePkcs12(const base::Bytes& certificate, const P
   return result;
 }
 
-absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& passphrase) {
+absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& passphrase,
+                                      DerivationBudget* budget) {
   ASSIGN_OR_RETURN(const base::Secret terminated, Terminated(passphrase));
   const LegacyScope legacy;
   ERR_clear_error();
@@ -181,8 +183,7 @@ absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& 
   if (file == nullptr) return Refused("NOT_PKCS12", "the file is not PKCS#12");
   const char* phrase = reinterpret_cast<const char*>(terminated.data());
   int size = static_cast<int>(terminated.size()) - 1;
-  DerivationBudget budget;
-  RETURN_IF_ERROR(CheckMac(file.get(), &phrase, &size, &budget));
+  RETURN_IF_ERROR(CheckMac(file.get(), &phrase, &size, budget));
   const Pkcs7Stack safes(PKCS12_unpack_authsafes(file.get()));
   if (safes == nullptr) return Refused("NOT_PKCS12", "the contents of the PKCS#12 file cannot be read");
   Pkcs12Bags found;
@@ -196,7 +197,7 @@ absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& 
     } else if (type == NID_pkcs7_encrypted) {
       const PKCS7_ENCRYPT* const encrypted = safe->d.encrypted;  // a file may leave it out
       if (encrypted != nullptr && encrypted->enc_data != nullptr &&
-          !budget.Spend(encrypted->enc_data->algorithm)) {
+          !budget->Spend(encrypted->enc_data->algorithm)) {
         return TooMuchDerivation();
       }
       bags.reset(PKCS12_unpack_p7encdata(safe, phrase, size));
@@ -205,13 +206,14 @@ absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& 
     } else {
       continue;
     }
-    RETURN_IF_ERROR(CollectBags(bags.get(), phrase, size, 0, &budget, &found));
+    RETURN_IF_ERROR(CollectBags(bags.get(), phrase, size, 0, budget, &found));
   }
   return found;
 }
 
 absl::StatusOr<Pkcs12Contents> ReadPkcs12(std::string_view der, const base::Secret& passphrase) {
-  ASSIGN_OR_RETURN(Pkcs12Bags found, OpenPkcs12(der, passphrase));
+  DerivationBudget budget;
+  ASSIGN_OR_RETURN(Pkcs12Bags found, OpenPkcs12(der, passphrase, &budget));
   if (found.keys.empty()) return Refused("NO_PRIVATE_KEY", "there is no private key in the PKCS#12 file");
   if (found.keys.size() > 1) {
     return Refused("SEVERAL_KEYS",

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/secret.h"
 #include "ca/x509/key.h"
+#include "ca/x509/password_based.h"
 
 namespace phonepki::ca {
 
@@ -40,9 +41,11 @@ struct Pkcs12Bags {
   std::vector<base::Bytes> certificates;
 };
 
-// Reads every usual encryption, RC2-40 included. kInvalidArgument with reason NOT_PKCS12, WRONG_PASSPHRASE,
-// CERTIFICATE_MALFORMED, PASSPHRASE_INVALID.
-absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& passphrase);
+// Reads every usual encryption, RC2-40 included. A file that asks for more key derivation than `budget` has
+// left is NOT_PKCS12. kInvalidArgument with reason NOT_PKCS12, WRONG_PASSPHRASE, CERTIFICATE_MALFORMED,
+// PASSPHRASE_INVALID.
+absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& passphrase,
+                                      DerivationBudget* budget);
 
 // One key and its certificate. kInvalidArgument with reason NOT_PKCS12, WRONG_PASSPHRASE,
 // NO_PRIVATE_KEY, SEVERAL_KEYS, NO_CERTIFICATE, KEY_MISMATCH (no certificate in the file is of the key),
