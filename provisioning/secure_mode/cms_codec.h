@@ -14,8 +14,7 @@ namespace phonepki::provisioning {
 class CmsCodec final : public SecureModeDataCodec {
  public:
   static constexpr char kName[] = "cms";
-  // 0.03 s on a server, around a second on a phone's processor. No number of rounds makes five digits safe;
-  // see pin.h.
+  // Some 0.03 s on a server, more on a phone. No number of rounds makes five digits safe: see pin.h.
   static constexpr int kDefaultIterations = 100'000;
 
   // `iterations` of PBKDF2, at least one.
