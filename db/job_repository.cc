@@ -11,21 +11,24 @@
 namespace phonepki::db {
 namespace {
 
+// Locations with a limit are locked by a statement of its own: only the snapshot of the next one is sure to
+// show the jobs that the last holder of the lock claimed.
+constexpr Query kLockLimitedLocations{
+    "location_lock_limited", "SELECT id FROM location WHERE max_sessions > 0 FOR NO KEY UPDATE SKIP LOCKED"};
+
 // Locations are visited round-robin behind $4, one batch each, so that a large location does not hold up a
-// small one. Those with a limit are locked for the moment of counting; an occupied place is a phone waited
-// for, in session, or a job in a worker's hands. A job whose lease ran out is simply due again, so a crashed
-// worker needs no rescue pass. Served by job_knock_due_idx and job_occupied_idx.
+// small one; of those with a limit, the locked ones in $5. An occupied place is a phone waited for, in
+// session, or a job in a worker's hands. A job whose lease ran out is simply due again, so a crashed worker
+// needs no rescue pass. Served by job_knock_due_idx and job_occupied_idx.
 constexpr Query kClaimDueKnocks{"job_claim_due_knocks", R"sql(
-  WITH limited AS MATERIALIZED (
-    SELECT id, max_sessions FROM location WHERE max_sessions > 0 FOR NO KEY UPDATE SKIP LOCKED),
-  room AS (
+  WITH room AS (
     SELECT id, $1::int AS places FROM location WHERE max_sessions = 0
      UNION ALL
     SELECT l.id, l.max_sessions - (SELECT count(*) FROM job o
                                     WHERE o.location_id = l.id AND o.finished_at IS NULL
                                       AND (o.state IN ('waiting', 'running') OR o.worker IS NOT NULL)
                                       AND coalesce(o.lease_expires_at, o.run_at) > now())
-      FROM limited l),
+      FROM location l WHERE l.id = ANY($5::bigint[]) AND l.max_sessions > 0),
   due AS (
     SELECT d.id
       FROM (SELECT id, places FROM room WHERE places > 0 ORDER BY id <= $4, id) r
@@ -208,8 +211,11 @@ double Seconds(absl::Duration duration) {
 }  // namespace
 
 absl::StatusOr<std::vector<JobRecord>> ClaimDueKnocks(Tx& tx, const ClaimParams& params) {
+  ASSIGN_OR_RETURN(pqxx::result locations, tx.Execute(kLockLimitedLocations));
+  std::vector<std::int64_t> locked;
+  for (const auto& row : locations) locked.push_back(row[0].as<std::int64_t>());
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kClaimDueKnocks, params.limit, params.worker,
-                                                 Seconds(params.lease), params.after_location));
+                                                 Seconds(params.lease), params.after_location, locked));
   return ToJobs(rows);
 }
 

@@ -1,5 +1,6 @@
 #include "db/certificate_repository.h"
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 
@@ -26,7 +27,10 @@ class CertificateRepositoryTest : public DbFixture {
     Run([&](Tx& tx) { return ActivateCertificates(tx, {device}, "wbm", {certificate}, erase); });
   }
   bool Owns(const std::string& subject, std::int64_t device, const std::string& slot = "wbm") {
-    return Do([&](Tx& tx) { return ClaimSubjects(tx, ca_id(), {subject}, {device}, {slot}); }).at(0);
+    return Do([&](Tx& tx) {
+             return ClaimSubjects(tx, ca_id(), {absl::AsciiStrToLower(subject)}, {subject}, {device}, {slot});
+           })
+        .at(0);
   }
 };
 
@@ -176,42 +180,43 @@ TEST_F(CertificateRepositoryTest, AnActiveCertificateIsNotDiscarded) {
 
 TEST_F(CertificateRepositoryTest, C09ASubjectBelongsToOneDeviceAndSlot) {
   const std::int64_t a = AddDevice(1), b = AddDevice(2);
-  AddIssued(a);
-  EXPECT_TRUE(Owns("cn=x", a));
-  EXPECT_TRUE(Owns("cn=x", a)) << "a renewal";
-  EXPECT_FALSE(Owns("cn=x", b));
-  EXPECT_FALSE(Owns("cn=x", a, "spe"));
-  EXPECT_TRUE(Owns("cn=y", b));
+  AddIssued(a, 0, "CN=x");
+  EXPECT_TRUE(Owns("CN=x", a));
+  EXPECT_TRUE(Owns("CN=x", a)) << "a renewal";
+  EXPECT_FALSE(Owns("CN=x", b));
+  EXPECT_FALSE(Owns("CN=x", a, "spe"));
+  EXPECT_TRUE(Owns("CN=y", b));
 }
 
 TEST_F(CertificateRepositoryTest, C09TwoPhonesOfOneBatchDoNotShareASubject) {
   const std::int64_t a = AddDevice(1), b = AddDevice(2);
-  AddIssued(a);
-  AddIssued(b);
+  AddIssued(a, 0, "CN=x");
+  AddIssued(b, 0, "CN=x");
   const std::vector<bool> owned = Do([&](Tx& tx) {
-    return ClaimSubjects(tx, ca_id(), {"cn=z", "cn=x", "cn=x"}, {a, a, b}, {"wbm", "wbm", "wbm"});
+    return ClaimSubjects(tx, ca_id(), {"cn=z", "cn=x", "cn=x"}, {"CN=z", "CN=x", "CN=x"}, {a, a, b},
+                         {"wbm", "wbm", "wbm"});
   });
   EXPECT_THAT(owned, ElementsAre(true, true, false));
 }
 
 TEST_F(CertificateRepositoryTest, C09ASubjectPassesOnWhenItsDeviceHasNoLiveCertificate) {
   const std::int64_t a = AddDevice(1), b = AddDevice(2);
-  const std::int64_t certificate = AddIssued(a);
-  ASSERT_TRUE(Owns("cn=x", a));
-  ASSERT_FALSE(Owns("cn=x", b));
+  const std::int64_t certificate = AddIssued(a, 0, "CN=x");
+  ASSERT_TRUE(Owns("CN=x", a));
+  ASSERT_FALSE(Owns("CN=x", b));
   Run([&](Tx& tx) { return DiscardCertificates(tx, {certificate}); });
-  EXPECT_TRUE(Owns("cn=x", b));
-  AddIssued(b);
-  EXPECT_FALSE(Owns("cn=x", a));
+  EXPECT_TRUE(Owns("CN=x", b));
+  AddIssued(b, 0, "CN=x");
+  EXPECT_FALSE(Owns("CN=x", a));
 }
 
 TEST_F(CertificateRepositoryTest, C09AnotherCaMayUseTheSubjectToo) {
   const std::int64_t a = AddDevice(1), b = AddDevice(2);
-  AddIssued(a);
-  ASSERT_TRUE(Owns("cn=x", a));
+  AddIssued(a, 0, "CN=x");
+  ASSERT_TRUE(Owns("CN=x", a));
   const auto other =
       Value<std::int64_t>("INSERT INTO internal_ca (display_name) VALUES ('Other') RETURNING id");
-  EXPECT_THAT(Do([&](Tx& tx) { return ClaimSubjects(tx, other, {"cn=x"}, {b}, {"wbm"}); }),
+  EXPECT_THAT(Do([&](Tx& tx) { return ClaimSubjects(tx, other, {"cn=x"}, {"CN=x"}, {b}, {"wbm"}); }),
               ElementsAre(true));
 }
 

@@ -42,15 +42,15 @@ std::vector<std::int64_t> DbFixture::AddJobs(int first_device, int count, std::i
   return jobs;
 }
 
-std::int64_t DbFixture::AddIntent(std::int64_t device_id, std::int64_t job_id) {
+std::int64_t DbFixture::AddIntent(std::int64_t device_id, std::int64_t job_id, const std::string& subject) {
   CertificateRecord intent;
   intent.ca_id = ca_id_;
   ++serial_;
   intent.serial = {0x40, static_cast<std::uint8_t>(serial_ >> 8), static_cast<std::uint8_t>(serial_)};
   intent.kind = "wbm";
-  intent.subject = absl::StrCat("CN=", serial_);
+  intent.subject = subject.empty() ? absl::StrCat("CN=", serial_) : subject;
   intent.not_before = absl::FromUnixSeconds(1700000000);
-  intent.not_after = absl::FromUnixSeconds(1800000000);
+  intent.not_after = absl::FromUnixSeconds(4000000000);
   intent.tbs_digest = base::Bytes(32, 7);
   if (device_id != 0) {
     intent.device_id = device_id;
@@ -63,8 +63,8 @@ std::int64_t DbFixture::AddIntent(std::int64_t device_id, std::int64_t job_id) {
   return Do([&](Tx& tx) { return InsertIntents(tx, {intent}); }).at(0);
 }
 
-std::int64_t DbFixture::AddIssued(std::int64_t device_id, std::int64_t job_id) {
-  const std::int64_t id = AddIntent(device_id, job_id);
+std::int64_t DbFixture::AddIssued(std::int64_t device_id, std::int64_t job_id, const std::string& subject) {
+  const std::int64_t id = AddIntent(device_id, job_id, subject);
   Run([&](Tx& tx) {
     return StoreIssued(tx, {id}, {base::Bytes{0x30, 0x01}}, {base::Bytes(32, 9)}, {base::Bytes{1, 2, 3}});
   });

@@ -22,9 +22,9 @@ class DbFixture : public phonepki::testing::PostgresTest {
   // Devices first_device to first_device + count - 1 in the location, each with a due job of one deployment.
   std::vector<std::int64_t> AddJobs(int first_device, int count, std::int64_t location_id = 1);
   std::int64_t AddJob(int device) { return AddJobs(device, 1).at(0); }
-  // 'issued', with a key, for the device's slot.
-  std::int64_t AddIssued(std::int64_t device_id, std::int64_t job_id = 0);
-  std::int64_t AddIntent(std::int64_t device_id, std::int64_t job_id = 0);
+  // 'issued', with a key, for the device's slot. No `subject`: one of its own.
+  std::int64_t AddIssued(std::int64_t device_id, std::int64_t job_id = 0, const std::string& subject = "");
+  std::int64_t AddIntent(std::int64_t device_id, std::int64_t job_id = 0, const std::string& subject = "");
 
   std::vector<JobRecord> Claim(const std::string& worker = "w", int limit = 50,
                                absl::Duration lease = absl::Minutes(1), std::int64_t after_location = 0);

@@ -189,15 +189,15 @@ TEST(WpiMessageTest, ASignatureIsUnwrapped) {
 }
 
 TEST(WpiMessageTest, TheNonceIsATokenOfTheirs) {
-  EXPECT_EQ(Parsed("<WorkpointMessage><Message><ReasonForContact>start-up</ReasonForContact></Message>"
-                   "</WorkpointMessage>")
-                .nonce,
-            "");
+  EXPECT_REASON(
+      ParseWorkpointMessage("<WorkpointMessage><Message><ReasonForContact>start-up</ReasonForContact>"
+                            "</Message></WorkpointMessage>"),
+      "WPI_NONCE");
   const auto with = [](std::size_t size) {
     return ParseWorkpointMessage(absl::StrReplaceAll(Started(), {{"0A1b", std::string(size, 'A')}}));
   };
   EXPECT_OK(with(256));
-  EXPECT_REASON(with(257), "WPI_XML");
+  EXPECT_REASON(with(257), "WPI_NONCE");
 }
 
 // Refusals
