@@ -167,9 +167,17 @@ absl::StatusOr<PrivateKey> PrivateKey::FromPkcs8Der(const base::Secret& der) {
                             "KEY_MALFORMED");
   };
   ERR_clear_error();
+  if (der.size() > kMaxKeySize) return malformed();
   const unsigned char* next = der.data();
   const Pkcs8Ptr info(d2i_PKCS8_PRIV_KEY_INFO(nullptr, &next, static_cast<long>(der.size())));
   if (info == nullptr || next != der.data() + der.size()) return malformed();
+  // Of other algorithms some compute the public half at once, with numbers of the file's choice.
+  const ASN1_OBJECT* algorithm = nullptr;
+  if (PKCS8_pkey_get0(&algorithm, nullptr, nullptr, nullptr, info.get()) != 1) return malformed();
+  const int type = OBJ_obj2nid(algorithm);
+  if (type != NID_rsaEncryption && type != NID_X9_62_id_ecPublicKey) {
+    return Unsupported(absl::StrCat("the key algorithm ", OBJ_nid2ln(type)));
+  }
   PkeyPtr key(EVP_PKCS82PKEY(info.get()));
   if (key == nullptr) return malformed();
   return FromPkey(std::move(key));

@@ -1,6 +1,7 @@
 // Key pairs: making them, reading them, writing them. Private octets leave only as base::Secret.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@ bool IsRsa(KeyAlgorithm algorithm);
 // The algorithm of a SubjectPublicKeyInfo. kInvalidArgument, reason KEY_UNSUPPORTED: another algorithm, size
 // or curve, an unsafe exponent, a point off its curve. Costs microseconds: no key object is built.
 absl::StatusOr<KeyAlgorithm> AlgorithmOfSpki(const base::Bytes& spki_der);
+
+// Of a private key, encoded. Real ones take at most 2.4 kB; in larger ones hide numbers that keep a processor
+// busy.
+inline constexpr std::size_t kMaxKeySize = 4096;
 
 // Movable owner. Reading (get, spki_der) is thread-safe.
 class PrivateKey {

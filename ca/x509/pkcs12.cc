@@ -1,17 +1,18 @@
 #include "ca/x509/pkcs12.h"
 
-#include <algorithm>
+#include <optional>
 
 #include <absl/strings/str_cat.h>
 #include <openssl/err.h>
-#include <openssl/provider.h>
 
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "ca/x509/certificate.h"
+#include "ca/x509/chain_order.h"
 #include "ca/x509/openssl_error.h"
 #include "ca/x509/openssl_ptr.h"
+#include "ca/x509/password_based.h"
 #include "ca/x509/utf8.h"
 
 namespace phonepki::ca {
@@ -27,7 +28,6 @@ using BagStack = OpenSslPtr<STACK_OF(PKCS12_SAFEBAG), [](STACK_OF(PKCS12_SAFEBAG
 
 constexpr int kMaxBagDepth = 4;
 constexpr std::size_t kMaxPkcs12Size = 1 << 20;
-constexpr long kMaxIterations = 5'000'000;
 
 absl::Status Refused(const std::string& reason, const std::string& what) {
   ERR_clear_error();
@@ -51,40 +51,11 @@ X509Ptr Decode(const base::Bytes& der) {
   return X509Ptr(d2i_X509(nullptr, &next, static_cast<long>(der.size())));
 }
 
-// RC2 and other old ciphers live in OpenSSL's legacy provider. It is loaded into a context of its own, and
-// only this class makes that context current, so that nothing else in the process can come upon an old
-// cipher.
-class LegacyScope {
- public:
-  LegacyScope() : previous_(OSSL_LIB_CTX_set0_default(Context())) {}
-  ~LegacyScope() { OSSL_LIB_CTX_set0_default(previous_); }
-  LegacyScope(const LegacyScope&) = delete;
-  LegacyScope& operator=(const LegacyScope&) = delete;
+absl::Status TooMuchDerivation() {
+  return Refused("NOT_PKCS12", "the file asks for more key derivation than is reasonable");
+}
 
- private:
-  // Lives as long as the process.
-  static OSSL_LIB_CTX* Context() {
-    static OSSL_LIB_CTX* const context = [] {
-      OSSL_LIB_CTX* made = OSSL_LIB_CTX_new();
-      if (made != nullptr) {
-        OSSL_PROVIDER_load(made, "default");
-        OSSL_PROVIDER_load(made, "legacy");  // absent on some systems: then RC2 files do not open
-      }
-      return made;
-    }();
-    return context;
-  }
-
-  OSSL_LIB_CTX* const previous_;
-};
-
-// What a file holds, before it is judged. Keys are PKCS#8, so that they can leave the legacy context.
-struct Found {
-  std::vector<base::Secret> keys;
-  std::vector<base::Bytes> certificates;
-};
-
-absl::Status CollectKey(const PKCS8_PRIV_KEY_INFO* info, Found* found) {
+absl::Status CollectKey(const PKCS8_PRIV_KEY_INFO* info, Pkcs12Bags* found) {
   unsigned char* encoded = nullptr;
   const int size = i2d_PKCS8_PRIV_KEY_INFO(info, &encoded);
   if (size <= 0) return Refused("NOT_PKCS12", "a private key in the file cannot be read");
@@ -94,7 +65,7 @@ absl::Status CollectKey(const PKCS8_PRIV_KEY_INFO* info, Found* found) {
 }
 
 absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG) * bags, const char* passphrase, int size, int depth,
-                         Found* found) {
+                         DerivationBudget* budget, Pkcs12Bags* found) {
   if (depth > kMaxBagDepth) return Refused("NOT_PKCS12", "the file is nested too deeply");
   for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); ++i) {
     const PKCS12_SAFEBAG* bag = sk_PKCS12_SAFEBAG_value(bags, i);
@@ -103,6 +74,10 @@ absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG) * bags, const char* pass
         RETURN_IF_ERROR(CollectKey(PKCS12_SAFEBAG_get0_p8inf(bag), found));
         break;
       case NID_pkcs8ShroudedKeyBag: {
+        const X509_SIG* const shrouded = PKCS12_SAFEBAG_get0_pkcs8(bag);
+        const X509_ALGOR* algorithm = nullptr;
+        if (shrouded != nullptr) X509_SIG_get0(shrouded, &algorithm, nullptr);
+        if (!budget->Spend(algorithm)) return TooMuchDerivation();
         const Pkcs8Ptr info(PKCS12_decrypt_skey(bag, passphrase, size));
         if (info == nullptr)
           return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the private key");
@@ -120,7 +95,8 @@ absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG) * bags, const char* pass
         break;
       }
       case NID_safeContentsBag:
-        RETURN_IF_ERROR(CollectBags(PKCS12_SAFEBAG_get0_safes(bag), passphrase, size, depth + 1, found));
+        RETURN_IF_ERROR(
+            CollectBags(PKCS12_SAFEBAG_get0_safes(bag), passphrase, size, depth + 1, budget, found));
         break;
       default:
         break;
@@ -129,14 +105,11 @@ absl::Status CollectBags(const STACK_OF(PKCS12_SAFEBAG) * bags, const char* pass
   return absl::OkStatus();
 }
 
-absl::Status CheckMac(PKCS12* file, const char** passphrase, int* size) {
+absl::Status CheckMac(PKCS12* file, const char** passphrase, int* size, DerivationBudget* budget) {
   if (PKCS12_mac_present(file) != 1) return absl::OkStatus();
   const ASN1_INTEGER* iterations = nullptr;
   PKCS12_get0_mac(nullptr, nullptr, nullptr, &iterations, file);
-  if (iterations != nullptr &&
-      (ASN1_INTEGER_get(iterations) > kMaxIterations || ASN1_INTEGER_get(iterations) < 0)) {
-    return Refused("NOT_PKCS12", "the file asks for more key derivation than is reasonable");
-  }
+  if (iterations != nullptr && !budget->Spend(iterations)) return TooMuchDerivation();
   if (PKCS12_verify_mac(file, *passphrase, *size) == 1) return absl::OkStatus();
   // "No pass phrase" is written in two ways: as the empty string and as none at all.
   if (*size == 0 && PKCS12_verify_mac(file, nullptr, 0) == 1) {
@@ -144,54 +117,6 @@ absl::Status CheckMac(PKCS12* file, const char** passphrase, int* size) {
     return absl::OkStatus();
   }
   return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the PKCS#12 file");
-}
-
-absl::StatusOr<Found> Unpack(std::string_view der, const base::Secret& terminated) {
-  const LegacyScope legacy;
-  ERR_clear_error();
-  const auto* start = reinterpret_cast<const unsigned char*>(der.data());
-  const unsigned char* next = start;
-  if (der.size() > kMaxPkcs12Size) return Refused("NOT_PKCS12", "the file is larger than 1 MB");
-  const Pkcs12Ptr file(d2i_PKCS12(nullptr, &next, static_cast<long>(der.size())));
-  if (file == nullptr) return Refused("NOT_PKCS12", "the file is not PKCS#12");
-  const char* passphrase = reinterpret_cast<const char*>(terminated.data());
-  int size = static_cast<int>(terminated.size()) - 1;
-  RETURN_IF_ERROR(CheckMac(file.get(), &passphrase, &size));
-  const Pkcs7Stack safes(PKCS12_unpack_authsafes(file.get()));
-  if (safes == nullptr) return Refused("NOT_PKCS12", "the contents of the PKCS#12 file cannot be read");
-  Found found;
-  for (int i = 0; i < sk_PKCS7_num(safes.get()); ++i) {
-    PKCS7* const safe = sk_PKCS7_value(safes.get(), i);
-    const int type = OBJ_obj2nid(safe->type);
-    BagStack bags;
-    if (type == NID_pkcs7_data) {
-      bags.reset(PKCS12_unpack_p7data(safe));
-      if (bags == nullptr) return Refused("NOT_PKCS12", "the contents of the PKCS#12 file cannot be read");
-    } else if (type == NID_pkcs7_encrypted) {
-      bags.reset(PKCS12_unpack_p7encdata(safe, passphrase, size));
-      if (bags == nullptr)
-        return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the PKCS#12 file");
-    } else {
-      continue;
-    }
-    RETURN_IF_ERROR(CollectBags(bags.get(), passphrase, size, 0, &found));
-  }
-  return found;
-}
-
-// From `leaf` upwards, following issuer names; the leaf itself is left out.
-std::vector<base::Bytes> OrderedChain(const CertificateInfo& leaf, std::vector<CertificateInfo> others) {
-  std::vector<base::Bytes> chain;
-  base::Bytes wanted = leaf.self_signed ? base::Bytes() : leaf.issuer_der;
-  while (!wanted.empty()) {
-    const auto next =
-        std::find_if(others.begin(), others.end(), [&](const auto& c) { return c.subject_der == wanted; });
-    if (next == others.end()) break;
-    wanted = next->self_signed ? base::Bytes() : next->issuer_der;
-    chain.push_back(std::move(next->der));
-    others.erase(next);
-  }
-  return chain;
 }
 
 }  // namespace
@@ -246,9 +171,49 @@ absl::StatusOr<base::Secret> WritePkcs12(const base::Bytes& certificate, const P
   return result;
 }
 
-absl::StatusOr<Pkcs12Contents> ReadPkcs12(std::string_view der, const base::Secret& passphrase) {
+absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& passphrase,
+                                      DerivationBudget* budget) {
   ASSIGN_OR_RETURN(const base::Secret terminated, Terminated(passphrase));
-  ASSIGN_OR_RETURN(const Found found, Unpack(der, terminated));
+  const LegacyScope legacy;
+  ERR_clear_error();
+  const auto* start = reinterpret_cast<const unsigned char*>(der.data());
+  const unsigned char* next = start;
+  if (der.size() > kMaxPkcs12Size) return Refused("NOT_PKCS12", "the file is larger than 1 MB");
+  const Pkcs12Ptr file(d2i_PKCS12(nullptr, &next, static_cast<long>(der.size())));
+  if (file == nullptr) return Refused("NOT_PKCS12", "the file is not PKCS#12");
+  const char* phrase = reinterpret_cast<const char*>(terminated.data());
+  int size = static_cast<int>(terminated.size()) - 1;
+  RETURN_IF_ERROR(CheckMac(file.get(), &phrase, &size, budget));
+  const Pkcs7Stack safes(PKCS12_unpack_authsafes(file.get()));
+  if (safes == nullptr) return Refused("NOT_PKCS12", "the contents of the PKCS#12 file cannot be read");
+  Pkcs12Bags found;
+  for (int i = 0; i < sk_PKCS7_num(safes.get()); ++i) {
+    PKCS7* const safe = sk_PKCS7_value(safes.get(), i);
+    const int type = OBJ_obj2nid(safe->type);
+    BagStack bags;
+    if (type == NID_pkcs7_data) {
+      bags.reset(PKCS12_unpack_p7data(safe));
+      if (bags == nullptr) return Refused("NOT_PKCS12", "the contents of the PKCS#12 file cannot be read");
+    } else if (type == NID_pkcs7_encrypted) {
+      const PKCS7_ENCRYPT* const encrypted = safe->d.encrypted;  // a file may leave it out
+      if (encrypted != nullptr && encrypted->enc_data != nullptr &&
+          !budget->Spend(encrypted->enc_data->algorithm)) {
+        return TooMuchDerivation();
+      }
+      bags.reset(PKCS12_unpack_p7encdata(safe, phrase, size));
+      if (bags == nullptr)
+        return Refused("WRONG_PASSPHRASE", "the pass phrase does not open the PKCS#12 file");
+    } else {
+      continue;
+    }
+    RETURN_IF_ERROR(CollectBags(bags.get(), phrase, size, 0, budget, &found));
+  }
+  return found;
+}
+
+absl::StatusOr<Pkcs12Contents> ReadPkcs12(std::string_view der, const base::Secret& passphrase) {
+  DerivationBudget budget;
+  ASSIGN_OR_RETURN(Pkcs12Bags found, OpenPkcs12(der, passphrase, &budget));
   if (found.keys.empty()) return Refused("NO_PRIVATE_KEY", "there is no private key in the PKCS#12 file");
   if (found.keys.size() > 1) {
     return Refused("SEVERAL_KEYS",
@@ -258,19 +223,19 @@ absl::StatusOr<Pkcs12Contents> ReadPkcs12(std::string_view der, const base::Secr
   if (found.certificates.empty())
     return Refused("NO_CERTIFICATE", "there is no certificate in the PKCS#12 file");
   ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::FromPkcs8Der(found.keys.front()));
-  std::optional<CertificateInfo> leaf;
-  std::vector<CertificateInfo> others;
-  for (const base::Bytes& certificate : found.certificates) {
-    ASSIGN_OR_RETURN(CertificateInfo info, ParseCertificate(certificate));
+  std::optional<base::Bytes> leaf;
+  std::vector<base::Bytes> others;
+  for (base::Bytes& certificate : found.certificates) {
+    ASSIGN_OR_RETURN(const CertificateInfo info, ParseCertificate(certificate));
     if (!leaf && info.spki_der == key.spki_der()) {
-      leaf = std::move(info);
+      leaf = std::move(certificate);
     } else {
-      others.push_back(std::move(info));
+      others.push_back(std::move(certificate));
     }
   }
   if (!leaf) return Refused("KEY_MISMATCH", "no certificate in the PKCS#12 file is of its private key");
-  std::vector<base::Bytes> chain = OrderedChain(*leaf, std::move(others));
-  return Pkcs12Contents{std::move(leaf->der), std::move(key), std::move(chain)};
+  std::vector<base::Bytes> chain = TakeChain(*leaf, &others);
+  return Pkcs12Contents{*std::move(leaf), std::move(key), std::move(chain)};
 }
 
 }  // namespace phonepki::ca

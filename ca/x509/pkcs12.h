@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/secret.h"
 #include "ca/x509/key.h"
+#include "ca/x509/password_based.h"
 
 namespace phonepki::ca {
 
@@ -34,7 +35,19 @@ absl::StatusOr<base::Secret> WritePkcs12(const base::Bytes& certificate, const P
                                          const base::Secret& passphrase, Pkcs12Encryption encryption,
                                          const std::string& friendly_name, int iterations = 2048);
 
-// Reads every usual encryption, RC2-40 included. kInvalidArgument with reason NOT_PKCS12, WRONG_PASSPHRASE,
+// What a file holds, not yet judged: keys as PKCS#8, certificates in the order of the file.
+struct Pkcs12Bags {
+  std::vector<base::Secret> keys;
+  std::vector<base::Bytes> certificates;
+};
+
+// Reads every usual encryption, RC2-40 included. A file that asks for more key derivation than `budget` has
+// left is NOT_PKCS12. kInvalidArgument with reason NOT_PKCS12, WRONG_PASSPHRASE, CERTIFICATE_MALFORMED,
+// PASSPHRASE_INVALID.
+absl::StatusOr<Pkcs12Bags> OpenPkcs12(std::string_view der, const base::Secret& passphrase,
+                                      DerivationBudget* budget);
+
+// One key and its certificate. kInvalidArgument with reason NOT_PKCS12, WRONG_PASSPHRASE,
 // NO_PRIVATE_KEY, SEVERAL_KEYS, NO_CERTIFICATE, KEY_MISMATCH (no certificate in the file is of the key),
 // KEY_UNSUPPORTED, PASSPHRASE_INVALID.
 absl::StatusOr<Pkcs12Contents> ReadPkcs12(std::string_view der, const base::Secret& passphrase);

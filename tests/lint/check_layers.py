@@ -22,6 +22,7 @@ LAYERS = {
     "scheduler": (("base", "db"), ()),
     "provisioning/phone": (("base",), ("boost", "openssl", "pugixml")),
     "provisioning/pki": (("base", "db", "ca", "ca/x509", "ca/keystore"), ()),
+    "provisioning/secure_mode": (("base", "ca/x509"), ("openssl",)),
     "provisioning/devices": (("base", "db", "ca/x509", "provisioning/phone"), ()),
     "provisioning/delivery": (
         ("base", "db", "ca/x509", "provisioning/phone", "provisioning/pki", "provisioning/devices"),
