@@ -21,7 +21,8 @@ template <typename T>
 using Words = std::vector<std::pair<const char*, T>>;
 
 absl::Status Mistake(const YAML::Node& node, const std::string& what) {
-  return base::InvalidField("slots.file", "SLOT_TABLE", absl::StrCat("line ", node.Mark().line + 1, ": ", what));
+  return base::InvalidField("slots.file", "SLOT_TABLE",
+                            absl::StrCat("line ", node.Mark().line + 1, ": ", what));
 }
 
 absl::Status OnlyKeys(const YAML::Node& node, const std::vector<std::string>& known) {
@@ -29,7 +30,8 @@ absl::Status OnlyKeys(const YAML::Node& node, const std::vector<std::string>& kn
   for (const auto& entry : node) {
     const std::string key = entry.first.Scalar();
     if (std::find(known.begin(), known.end(), key) == known.end()) {
-      return Mistake(entry.first, absl::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(known, ", ")));
+      return Mistake(entry.first,
+                     absl::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(known, ", ")));
     }
   }
   return absl::OkStatus();
@@ -37,7 +39,8 @@ absl::Status OnlyKeys(const YAML::Node& node, const std::vector<std::string>& kn
 
 absl::StatusOr<std::string> Text(const YAML::Node& node, const char* key, bool required) {
   const YAML::Node value = node[key];
-  if (!value) return required ? Mistake(node, absl::StrCat(key, " is missing")) : absl::StatusOr<std::string>("");
+  if (!value)
+    return required ? Mistake(node, absl::StrCat(key, " is missing")) : absl::StatusOr<std::string>("");
   if (!value.IsScalar() || value.Scalar().empty() || value.Scalar().size() > 200) {
     return Mistake(value, absl::StrCat(key, " must be a text of 1 to 200 characters"));
   }
@@ -99,11 +102,13 @@ class SlotTableReader {
 
   absl::Status ReadSlot(const YAML::Node& node) {
     using Slot = CertificateSlot;
-    RETURN_IF_ERROR(OnlyKeys(node, {"name", "title", "holds", "profile", "item", "encoding", "indexes", "info_item",
-                                    "info_serial_prefixes", "proof", "confirmed", "supported_by"}));
+    RETURN_IF_ERROR(
+        OnlyKeys(node, {"name", "title", "holds", "profile", "item", "encoding", "indexes", "info_item",
+                        "info_serial_prefixes", "proof", "confirmed", "supported_by"}));
     Slot slot;
     ASSIGN_OR_RETURN(slot.name, Text(node, "name", true));
-    if (table_.Find(slot.name) != nullptr) return Mistake(node, absl::StrCat("slot ", slot.name, " is there twice"));
+    if (table_.Find(slot.name) != nullptr)
+      return Mistake(node, absl::StrCat("slot ", slot.name, " is there twice"));
     ASSIGN_OR_RETURN(slot.title, Text(node, "title", true));
     ASSIGN_OR_RETURN(slot.holds, (Word<Slot::Holds>(node, "holds",
                                                     {{"certificate", Slot::Holds::kCertificate},
@@ -189,24 +194,27 @@ const SlotTable& SlotTable::BuiltIn() {
 }
 
 const CertificateSlot* SlotTable::Find(const std::string& name) const {
-  const auto found =
-      std::find_if(slots_.begin(), slots_.end(), [&](const CertificateSlot& slot) { return slot.name == name; });
+  const auto found = std::find_if(slots_.begin(), slots_.end(),
+                                  [&](const CertificateSlot& slot) { return slot.name == name; });
   return found == slots_.end() ? nullptr : &*found;
 }
 
-absl::StatusOr<const CertificateSlot*> SlotTable::Get(const std::string& name, const std::string& field) const {
+absl::StatusOr<const CertificateSlot*> SlotTable::Get(const std::string& name,
+                                                      const std::string& field) const {
   if (const CertificateSlot* slot = Find(name)) return slot;
   return base::InvalidField(
       field, "CERTIFICATE_TYPE",
       absl::StrCat("\"", name.substr(0, 40), "\" is no certificate type; use ",
-                   absl::StrJoin(slots_, ", ", [](std::string* out, const CertificateSlot& slot) { *out += slot.name; })));
+                   absl::StrJoin(slots_, ", ",
+                                 [](std::string* out, const CertificateSlot& slot) { *out += slot.name; })));
 }
 
 std::string SlotTable::FamilyOf(const std::string& device_type) const {
   for (const Family& family : families_) {
     for (const std::string& pattern : family.device_types) {
       const bool prefix = absl::EndsWith(pattern, "*");
-      if (prefix ? absl::StartsWith(device_type, pattern.substr(0, pattern.size() - 1)) : device_type == pattern) {
+      if (prefix ? absl::StartsWith(device_type, pattern.substr(0, pattern.size() - 1))
+                 : device_type == pattern) {
         return family.name;
       }
     }
@@ -219,10 +227,10 @@ absl::Status SlotTable::CheckSupport(const CertificateSlot& slot, const std::str
   const std::string family = FamilyOf(device_type);
   if (slot.supported_by.empty() || family.empty()) return absl::OkStatus();
   const auto refuse = [&](const std::string& why) {
-    return base::WithReason(absl::FailedPreconditionError(absl::StrCat("this phone (", device_type, ", ",
-                                                                       software_version, ") has no slot ", slot.name,
-                                                                       ": ", why)),
-                            "SLOT_NOT_SUPPORTED");
+    return base::WithReason(
+        absl::FailedPreconditionError(absl::StrCat("this phone (", device_type, ", ", software_version,
+                                                   ") has no slot ", slot.name, ": ", why)),
+        "SLOT_NOT_SUPPORTED");
   };
   for (const SlotSupport& support : slot.supported_by) {
     if (support.family != family) continue;

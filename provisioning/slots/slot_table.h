@@ -1,5 +1,6 @@
-// The certificate slots of phones: which WPI items carry what, per device family and firmware (wpi.md 7). Data,
-// not code: certificate-slots.yaml is built in and can be replaced by the operator (U4 in docs/phones.md).
+// The certificate slots of phones: which WPI items carry what, per device family and firmware (wpi.md 7).
+// Data, not code: certificate-slots.yaml is built in and can be replaced by the operator (U4 in
+// docs/phones.md).
 #pragma once
 
 #include <optional>
