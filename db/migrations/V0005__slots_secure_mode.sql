@@ -66,10 +66,15 @@ CREATE TABLE security_pin (
   device_id       bigint REFERENCES device (id) ON DELETE CASCADE,
   wrapped_pin     bytea NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT now(),
-  expires_at      timestamptz NOT NULL,
+  expires_at      timestamptz NOT NULL,     -- infinity: the default PIN
   viewed_at       timestamptz
 );
+CREATE INDEX security_pin_expiry_idx ON security_pin (expires_at);
 CREATE UNIQUE INDEX security_pin_device_idx ON security_pin (device_id) NULLS NOT DISTINCT;
+
+-- The secure door sees the very DER that a phone was given. Only such certificates: every index is paid for at
+-- issuance.
+CREATE INDEX certificate_client_idx ON certificate (sha256) WHERE kind = 'tls-client' AND sha256 IS NOT NULL;
 
 ALTER TABLE phone_session DROP CONSTRAINT phone_session_step_check;
 ALTER TABLE phone_session ADD CONSTRAINT phone_session_step_check
