@@ -104,6 +104,15 @@ class Client {
     return closed_ && buffer_.empty();
   }
 
+  // After the end: did the door close without regard for what we had sent? Systems other than Linux then drop
+  // even what has arrived.
+  bool WasReset() const {
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error != 0;
+  }
+
   // Is there something to read, an end included, within this time?
   bool Readable(absl::Duration limit) const {
     pollfd waiting{socket_, POLLIN, 0};

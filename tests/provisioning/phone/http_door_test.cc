@@ -439,6 +439,14 @@ TEST_F(HttpDoorTest, AnIdentityThatDoesNotFitIsRefused) {
   EXPECT_CODE(open(Identity().chain_pem, Identity(true).key_pem.view()), kInvalidArgument) << "another key";
 }
 
+TEST_F(HttpDoorTest, APlainDoorStaysPlain) {
+  Open();
+  EXPECT_CODE(door_->SetTls(Identity()), kFailedPrecondition);
+  Client client(port());
+  ASSERT_TRUE(client.Send(Request("a")));
+  EXPECT_THAT(client.Answer(), HasSubstr("echo:a"));
+}
+
 // Opening and closing
 
 TEST_F(HttpDoorTest, ATakenPortAndABadAddressAreNamed) {
