@@ -11,7 +11,8 @@
 #define DEPLOYMENT_COLUMNS                                                                              \
   "d.id, d.location_id, l.display_name, d.slot, d.connector_id, c.display_name, to_usec(d.deploy_at), " \
   "d.active, d.superseded, to_usec(d.started_at), "                                                     \
-  "(extract(epoch FROM d.job_deadline) * 1000000)::bigint, to_usec(d.created_at)"
+  "(extract(epoch FROM d.job_deadline) * 1000000)::bigint, to_usec(d.created_at), "    \
+  "coalesce(d.pin_mode, '')"
 #define DEPLOYMENT_TABLES \
   " FROM deployment d JOIN location l ON l.id = d.location_id JOIN connector c ON c.id = d.connector_id"
 
@@ -19,8 +20,8 @@ namespace phonepki::db {
 namespace {
 
 constexpr Query kInsert{"deployment_insert", R"sql(
-  INSERT INTO deployment (location_id, slot, connector_id, deploy_at, job_deadline)
-  VALUES ($1, $2, $3, $4::timestamptz, make_interval(secs => $5::float8)) RETURNING id)sql"};
+  INSERT INTO deployment (location_id, slot, connector_id, deploy_at, job_deadline, pin_mode)
+  VALUES ($1, $2, $3, $4::timestamptz, make_interval(secs => $5::float8), nullif($6, '')) RETURNING id)sql"};
 constexpr Query kGet{"deployment_get", "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES
                                        " WHERE d.id = ANY($1::bigint[]) ORDER BY d.id"};
 constexpr Query kLock{"deployment_lock", "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES
@@ -101,6 +102,7 @@ DeploymentRecord ToDeployment(const pqxx::row& row) {
   deployment.started_at = ToOptionalTime(row[9]);
   deployment.job_deadline = absl::Microseconds(row[10].as<std::int64_t>());
   deployment.created_at = ToTime(row[11]);
+  deployment.pin_mode = row[12].as<std::string>();
   return deployment;
 }
 
@@ -154,7 +156,8 @@ constexpr Query kAnchors{"deployment_anchors", R"sql(
 absl::StatusOr<std::int64_t> InsertDeployment(Tx& tx, const DeploymentRecord& deployment) {
   ASSIGN_OR_RETURN(pqxx::result rows,
                    tx.Execute(kInsert, deployment.location_id, deployment.slot, deployment.connector_id,
-                              deployment.deploy_at, absl::ToDoubleSeconds(deployment.job_deadline)));
+                              deployment.deploy_at, absl::ToDoubleSeconds(deployment.job_deadline),
+                              deployment.pin_mode));
   return rows.at(0)[0].as<std::int64_t>();
 }
 

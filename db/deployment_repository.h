@@ -41,6 +41,7 @@ struct DeploymentRecord {
   std::optional<absl::Time> started_at;
   absl::Duration job_deadline;
   absl::Time created_at;
+  std::string pin_mode;  // of secure mode: none, default, individual; empty for every other slot
   DeploymentProgress progress;
 };
 

@@ -10,7 +10,7 @@
   "id, mac, state, location_id, e164, host(ip_address), fqdn, device_type, software_type, "     \
   "software_version, part_number, contact_me_uri, description, to_usec(created_at), "           \
   "to_usec(last_contact_at), last_contact_reason, to_usec(inventory_at), host(knock_address), " \
-  "to_usec(knocked_at), coalesce(knock_expires_at > now(), false)"
+  "to_usec(knocked_at), coalesce(knock_expires_at > now(), false), security_state"
 
 namespace phonepki::db {
 namespace {
@@ -138,6 +138,7 @@ DeviceRecord ToDevice(const pqxx::row& row) {
   device.knock_address = row[17].as<std::string>("");
   device.knocked_at = ToOptionalTime(row[18]);
   device.knock_valid = row[19].as<bool>();
+  device.security_state = row[20].as<std::string>();
   return device;
 }
 

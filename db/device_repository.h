@@ -36,6 +36,7 @@ struct DeviceRecord {
   std::string knock_address;  // empty when never knocked
   std::optional<absl::Time> knocked_at;
   bool knock_valid = false;  // the knock has not expired, by the database clock
+  std::string security_state;  // secure_mode_repository.h
 };
 
 struct SlotCertificateRecord {

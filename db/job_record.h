@@ -48,6 +48,10 @@ inline constexpr char kRetried[] = "RETRIED_BY_OPERATOR";
 inline constexpr char kSuperseded[] = "SUPERSEDED_BY_DEPLOYMENT";
 inline constexpr char kContacted[] = "PHONE_CONTACTED";
 inline constexpr char kSlotNotSupported[] = "SLOT_NOT_SUPPORTED";
+inline constexpr char kAwaitingSecureContact[] = "AWAITING_SECURE_CONTACT";
+inline constexpr char kAwaitingPin[] = "AWAITING_PIN";
+inline constexpr char kWrongTan[] = "WRONG_TAN";
+inline constexpr char kPinRetriesExceeded[] = "PIN_RETRIES_EXCEEDED";
 inline constexpr char kAccepted[] = "ACCEPTED";
 inline constexpr char kTryAgain[] = "TRY_AGAIN";
 }  // namespace job_reason

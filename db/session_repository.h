@@ -19,6 +19,7 @@ namespace session_step {
 inline constexpr char kInventory[] = "inventory";  // ReadAllItems sent, its fragments arrive
 inline constexpr char kWrite[] = "write";          // WriteItems sent
 inline constexpr char kReadBack[] = "read_back";   // ReadItems of the -info item sent
+inline constexpr char kTan[] = "tan";              // ReadItems of bootstrapping-tan sent
 }  // namespace session_step
 
 struct SessionRecord {

@@ -15,6 +15,9 @@ namespace phonepki::provisioning {
 
 enum class Admission { kOpen, kKnownDevices, kNetworks };
 
+// What a phone gets that may not talk here (U11).
+enum class Refusal { kCleanUp, kForbidden, kClose };
+
 struct DeliveryOptions {
   Admission admission = Admission::kOpen;  // who may register in default mode
   std::vector<std::string> networks;       // CIDR, for kNetworks
@@ -49,6 +52,10 @@ struct DeliveryOptions {
 
   const SlotTable* slots = &SlotTable::BuiltIn();
   bool restart_after_write = false;
+
+  int secure_port = 18444;  // where phones in secure mode call
+  int max_pin_retries = 3;  // at the phone (wpi.md 6.2)
+  Refusal refusal = Refusal::kCleanUp;
 };
 
 // Grows from retry_min, doubled per attempt, at most retry_max, ± 20 %.

@@ -11,6 +11,8 @@
 #include "base/status_macros.h"
 #include "db/deployment_repository.h"
 #include "db/location_repository.h"
+#include "db/secure_mode_repository.h"
+#include "provisioning/delivery/secure_enrolment.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -123,6 +125,10 @@ std::vector<KnockWorker::Claimed> KnockWorker::Sort(std::vector<Claimed> claimed
       releases.push_back(
           {FenceOf(job), db::job_state::kVerifying, kSessionLost,
            "the session broke off after the write; the phone's web server is to be looked at"});
+    } else if (job.state == db::job_state::kRunning && job.reason == db::job_reason::kAwaitingPin) {
+      releases.push_back({FenceOf(job), db::job_state::kVerifying, db::job_reason::kAwaitingPin,
+                          "the session broke off before the TAN; the phone will call again",
+                          WaitForContact(job)});
     } else if (job.state == db::job_state::kRunning) {
       db::JobRelease release{FenceOf(job),
                              db::job_state::kDeferred,
@@ -264,8 +270,11 @@ void KnockWorker::SendKnock(const Claimed& claimed) {
   absl::StatusOr<phone::KnockTarget> target =
       phone::ParseContactMeUri(claimed.device.contact_me_uri, claimed.device.ip_address);
   if (!target.ok()) return done(target.status());
-  target->dls_address = options_.advertise_address;
-  target->dls_port = options_.advertise_port;
+  if (claimed.device.security_state != db::security_state::kSecure) {
+    // A phone in secure mode has its server and may not like to be told another (U17).
+    target->dls_address = options_.advertise_address;
+    target->dls_port = options_.advertise_port;
+  }
   phone::Knock(io_, *target, options_.knock_timeout, done);
 }
 

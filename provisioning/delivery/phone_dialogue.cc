@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include <absl/random/random.h>
 #include <absl/strings/ascii.h>
@@ -35,16 +34,13 @@ using phone::WorkpointMessage;
 constexpr char kCookieName[] = "JSESSIONID";
 constexpr int kMaxFragments = 200;
 constexpr int kMaxAnchors = 10;
+constexpr char kDefaultDoor[] = "default";
+constexpr char kSecureDoor[] = "secure";
+constexpr char kPinRetriesExceeded[] = "password retries exceeded";  // wpi.md 6.5
 
-std::string NewCookie() {
-  unsigned char octets[16];
-  RAND_bytes(octets, sizeof octets);
-  return absl::AsciiStrToUpper(
-      absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(octets), sizeof octets)));
-}
-
-base::Bytes CookieHash(const std::string& cookie) {
-  return ca::Sha256(base::Bytes(cookie.begin(), cookie.end()));
+db::JobRecord AtAttempt(db::JobRecord job, const db::JobFence& fence) {
+  job.attempt = fence.attempt;
+  return job;
 }
 
 // A refusal that will be the same next time.
@@ -99,17 +95,29 @@ std::vector<std::string> ReadSessionCookies(const std::string& header) {
   return values;
 }
 
+std::string NewCookie() {
+  unsigned char octets[16];
+  RAND_bytes(octets, sizeof octets);
+  return absl::AsciiStrToUpper(
+      absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(octets), sizeof octets)));
+}
+
+base::Bytes CookieHash(const std::string& cookie) {
+  return ca::Sha256(base::Bytes(cookie.begin(), cookie.end()));
+}
+
 bool KnowsSendSolicited(const std::string& software_version) {
-  int version = 0, release = 0;
-  if (std::sscanf(software_version.c_str(), "V%d R%d", &version, &release) != 2) return false;
-  return version > 3 || (version == 3 && release >= 3);
+  const std::optional<FirmwareVersion> firmware = ParseFirmwareVersion(software_version);
+  return firmware && *firmware >= FirmwareVersion{3, 3};
 }
 
 PhoneDialogue::PhoneDialogue(db::Database& database, Issuance& issuance, Placement& placement,
-                             const DeliveryOptions& options, std::function<void()> on_verifiable)
+                             const SecureEnrolment& enrolment, const DeliveryOptions& options,
+                             std::function<void()> on_verifiable)
     : database_(database),
       issuance_(issuance),
       placement_(placement),
+      enrolment_(enrolment),
       options_(options),
       on_verifiable_(std::move(on_verifiable)) {}
 
@@ -121,7 +129,15 @@ HttpResponse PhoneDialogue::CleanUp(const std::string& nonce, const std::string&
   return response;
 }
 
-HttpResponse PhoneDialogue::Handle(const HttpRequest& request) {
+HttpResponse PhoneDialogue::HandleDefault(const HttpRequest& request) {
+  return Handle(request, kDefaultDoor);
+}
+
+HttpResponse PhoneDialogue::HandleSecure(const HttpRequest& request) {
+  return Handle(request, kSecureDoor);
+}
+
+HttpResponse PhoneDialogue::Handle(const HttpRequest& request, const char* door) {
   absl::StatusOr<WorkpointMessage> message = phone::ParseWorkpointMessage(request.body);
   if (!message.ok()) {
     base::LogInfo("phone_message_refused",
@@ -130,7 +146,16 @@ HttpResponse PhoneDialogue::Handle(const HttpRequest& request) {
   }
   Answer answer;
   absl::Status status = database_.InTransaction("phone_message", [&](db::Tx& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(answer, Decide(tx, request, *message));
+    answer = Answer{};
+    Contact contact{request, *message, door, std::nullopt,
+                    phone::ParseMac(message->Value("mac-addr")).value_or("")};
+    if (door == kSecureDoor) {
+      ASSIGN_OR_RETURN(contact.caller, Identify(tx, request, contact.mac));
+      answer.refused = !contact.caller;
+    }
+    if (!answer.refused) {
+      ASSIGN_OR_RETURN(answer, Decide(tx, contact));
+    }
     return absl::OkStatus();
   });
   if (absl::IsInvalidArgument(status) || absl::IsPermissionDenied(status)) {
@@ -163,6 +188,15 @@ absl::StatusOr<db::DeliverableRecord> PhoneDialogue::IssueNow(const CertificateO
 HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answer) {
   if (answer.verifiable) on_verifiable_();
   HttpResponse response;
+  if (answer.refused) {
+    response.close = true;
+    if (options_.refusal == Refusal::kCleanUp) {
+      response.body = phone::PrintDlsMessage(nonce, ActionKind::kCleanUp, {});
+    } else {
+      response.status = 403;
+    }
+    return response;
+  }
   if (!answer.new_cookie.empty()) {
     response.set_cookie = absl::StrCat(kCookieName, "=", answer.new_cookie, "; Path=/; Secure; HttpOnly");
   }
@@ -180,18 +214,26 @@ HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answ
                    {{"certificate", ca::HexLower(deliverable->serial)}, {"error", item.status()}});
     return CleanUp(nonce, "");
   }
-  std::vector<Item> items = answer.items;
-  items.insert(items.begin(), *std::move(item));
+  std::vector<Item> items;
+  if (answer.enrolment) {
+    absl::StatusOr<std::vector<Item>> credentials = enrolment_.Items(*answer.enrolment, *std::move(item));
+    if (!credentials.ok()) {
+      base::LogError("credentials_not_packed", {{"error", credentials.status()}});
+      return CleanUp(nonce, "");
+    }
+    items = *std::move(credentials);
+  } else {
+    items.push_back(*std::move(item));
+  }
   response.body = phone::PrintDlsMessage(nonce, ActionKind::kWriteItems, items);
-  base::WipeMemory(items[0].value.data(), items[0].value.size());
+  for (Item& secret : items) base::WipeMemory(secret.value.data(), secret.value.size());
   return response;
 }
 
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Decide(db::Tx& tx, const HttpRequest& request,
-                                                            const WorkpointMessage& message) {
-  if (phone::IsInitial(message.reason)) return OnInitial(tx, request, message);
-  if (message.reason == Reason::kCleanUp) return OnPhoneCleanUp(tx, request, message);
-  return OnReply(tx, request, message);
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Decide(db::Tx& tx, const Contact& contact) {
+  if (phone::IsInitial(contact.message.reason)) return OnInitial(tx, contact);
+  if (contact.message.reason == Reason::kCleanUp) return OnPhoneCleanUp(tx, contact);
+  return OnReply(tx, contact);
 }
 
 bool PhoneDialogue::Admitted(const std::string& address) const {
@@ -206,14 +248,13 @@ bool PhoneDialogue::Admitted(const std::string& address) const {
   return LocationResolver(admitted).Resolve({0, "", "", address, "", 0}) == 1;
 }
 
-absl::StatusOr<std::optional<db::DeviceRecord>> PhoneDialogue::Register(db::Tx& tx, const std::string& mac,
-                                                                        const HttpRequest& request,
-                                                                        const WorkpointMessage& message) {
-  ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> known, db::FindDeviceForUpdate(tx, mac));
-  if (!known && !Admitted(request.remote_address)) return std::optional<db::DeviceRecord>();
+absl::StatusOr<std::optional<db::DeviceRecord>> PhoneDialogue::Register(
+    db::Tx& tx, const Contact& contact, const std::optional<db::DeviceRecord>& known) {
+  const WorkpointMessage& message = contact.message;
+  if (!known && !Admitted(contact.request.remote_address)) return std::optional<db::DeviceRecord>();
   db::DeviceRecord device = known.value_or(db::DeviceRecord());
-  device.mac = mac;
-  device.ip_address = request.remote_address;
+  device.mac = contact.mac;
+  device.ip_address = contact.request.remote_address;
   device.last_contact_reason = phone::PrintReason(message.reason);
   const auto take = [&](const char* item, std::string& field) {
     if (std::string value = message.Value(item); !value.empty()) field = Clip(std::move(value), 255);
@@ -234,7 +275,7 @@ absl::StatusOr<std::optional<db::DeviceRecord>> PhoneDialogue::Register(db::Tx& 
     RETURN_IF_ERROR(db::UpdateDeviceContact(tx, device));
   } else {
     ASSIGN_OR_RETURN(device.id, db::InsertRegisteredDevice(tx, device));
-    base::LogInfo("phone_registered", {{"device", mac}, {"address", device.ip_address}});
+    base::LogInfo("phone_registered", {{"device", device.mac}, {"address", device.ip_address}});
   }
   if (place && (!known || known->location_id != device.location_id)) {
     RETURN_IF_ERROR(db::CreateJobsForDevices(tx, {device.id}).status());
@@ -242,18 +283,33 @@ absl::StatusOr<std::optional<db::DeviceRecord>> PhoneDialogue::Register(db::Tx& 
   return std::optional<db::DeviceRecord>(std::move(device));
 }
 
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const HttpRequest& request,
-                                                               const WorkpointMessage& message) {
-  ASSIGN_OR_RETURN(std::string mac, phone::ParseMac(message.Value("mac-addr")));
-  ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> device, Register(tx, mac, request, message));
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const Contact& contact) {
+  const WorkpointMessage& message = contact.message;
+  RETURN_IF_ERROR(phone::ParseMac(message.Value("mac-addr")).status());
+  ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> known, db::FindDeviceForUpdate(tx, contact.mac));
+  if (!contact.secure()) {
+    ASSIGN_OR_RETURN(bool may_talk, MayTalkInDefaultMode(tx, contact, known));
+    if (!may_talk) {
+      Answer refusal;
+      refusal.refused = true;
+      return refusal;
+    }
+  }
+  ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> device, Register(tx, contact, known));
   if (!device) {
     return base::WithReason(absl::PermissionDeniedError("the device is not admitted"), "NOT_ADMITTED");
   }
+  if (contact.secure()) {
+    ASSIGN_OR_RETURN(std::optional<Answer> answer, OnSecureContact(tx, contact, *device));
+    if (answer) return *std::move(answer);
+  }
   if (message.reason == Reason::kStatus) return Answer{};
   ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindJobForSession(tx, device->id));
-  const bool caused_by_us = device->knock_valid && device->knock_address == request.remote_address;
-  if (job && caused_by_us) return StartDelivery(tx, *device, *job, request, message);
+  const bool caused_by_us =
+      contact.secure() || (device->knock_valid && device->knock_address == contact.request.remote_address);
+  if (job && caused_by_us) return StartDelivery(tx, *device, *job, contact);
   if (job) {
+    RETURN_IF_ERROR(RecordUncalledFor(tx, contact, *known));
     // Here and awake: knock now instead of at the end of the back-off. Only an answer to a knock is served.
     RETURN_IF_ERROR(db::HastenJobs(tx, device->id).status());
   }
@@ -269,8 +325,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const
   answer.new_cookie = NewCookie();
   db::SessionRecord session;
   session.device_id = device->id;
-  session.door = "default";
-  session.remote_address = request.remote_address;
+  session.door = contact.door;
+  session.remote_address = contact.request.remote_address;
   session.step = db::session_step::kInventory;
   RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session,
                                   phone::PrintReason(message.reason), options_.session_timeout));
@@ -279,8 +335,7 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, const db::DeviceRecord& device,
                                                                    const db::JobRecord& job,
-                                                                   const HttpRequest& request,
-                                                                   const WorkpointMessage& message) {
+                                                                   const Contact& contact) {
   absl::StatusOr<const CertificateSlot*> slot = SlotOf(job);
   absl::Status supported = slot.status();
   if (supported.ok()) {
@@ -296,23 +351,34 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
   answer.slot = *slot;
   db::SessionRecord session;
   session.device_id = device.id;
-  session.door = "default";
-  session.remote_address = request.remote_address;
+  session.door = contact.door;
+  session.remote_address = contact.request.remote_address;
   session.step = db::session_step::kWrite;
   ASSIGN_OR_RETURN(session.job,
                    db::OpenJobSession(tx, CookieHash(answer.new_cookie), session, job.id,
-                                      phone::PrintReason(message.reason), options_.session_timeout));
+                                      phone::PrintReason(contact.message.reason), options_.session_timeout));
   if (answer.slot->holds == CertificateSlot::Holds::kCaCertificates) {
     ASSIGN_OR_RETURN(std::vector<base::Bytes> anchors,
                      db::ListDeployedAnchors(tx, job.deployment_id, kMaxAnchors));
     answer.items = CaItems(*answer.slot, anchors);
     return answer;
   }
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
+  if (answer.slot->proof == CertificateSlot::Proof::kSecureContact) {
+    absl::StatusOr<EnrolmentPlan> plan = enrolment_.Plan(tx, device, deployment);
+    if (absl::IsFailedPrecondition(plan.status())) {
+      RETURN_IF_ERROR(Fail(tx, AtAttempt(job, *session.job), base::ReasonOf(plan.status()),
+                           std::string(plan.status().message()), true));
+      RETURN_IF_ERROR(db::CloseSessionsOfDevice(tx, device.id));
+      return Answer{};
+    }
+    RETURN_IF_ERROR(plan.status());
+    answer.enrolment = *std::move(plan);
+  }
   if (job.certificate_id) {
     ASSIGN_OR_RETURN(answer.deliverable, db::GetDeliverable(tx, *job.certificate_id));
     return answer;
   }
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
   ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
   answer.order =
       CertificateOrder{device.id,
@@ -329,15 +395,23 @@ absl::StatusOr<const CertificateSlot*> PhoneDialogue::SlotOf(const db::JobRecord
   return absl::NotFoundError(absl::StrCat("the server's slot table has no slot ", job.slot, " any more"));
 }
 
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReply(db::Tx& tx, const HttpRequest& request,
-                                                             const WorkpointMessage& message) {
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReply(db::Tx& tx, const Contact& contact) {
+  const WorkpointMessage& message = contact.message;
   std::optional<db::SessionWork> work;
-  for (const std::string& cookie : ReadSessionCookies(request.cookie)) {
+  const std::vector<std::string> cookies = ReadSessionCookies(contact.request.cookie);
+  for (const std::string& cookie : cookies) {
     ASSIGN_OR_RETURN(work, db::FindSessionForUpdate(tx, CookieHash(cookie)));
     if (work) break;
   }
   // A reply to nothing, a foreign or expired cookie: the session is over, and the phone is told so.
-  if (!work || work->session.remote_address != request.remote_address) return Answer{};
+  if (!work || !IsSessionOf(contact, work->session)) {
+    RETURN_IF_ERROR(Record(tx, contact, security_event::kForeignSession,
+                           cookies.empty() ? "a reply without a session"
+                           : work          ? "a reply in the session of another phone"
+                                           : "a reply in a session that has ended or never was"));
+    return Answer{};
+  }
+  if (work->session.step == db::session_step::kTan) return OnTan(tx, contact, *work);
   if (work->session.step == db::session_step::kInventory) return OnInventory(tx, work->session, message);
   if (!work->session.job) return OnInspection(tx, work->session, message);
   if (!work->job) return Close(tx, work->session);  // cancelled, superseded or timed out meanwhile
@@ -437,6 +511,18 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
     return Close(tx, session);
   }
   ASSIGN_OR_RETURN(const CertificateSlot* slot, SlotOf(job));
+  if (slot->proof == CertificateSlot::Proof::kSecureContact) {
+    ASSIGN_OR_RETURN(db::DeviceRecord device, db::LockDevice(tx, session.device_id));
+    ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
+    const bool renewal = device.security_state == db::security_state::kSecure;
+    RETURN_IF_ERROR(enrolment_.Written(tx, device, job, *session.job,
+                                       renewal ? pin_mode::kNone : deployment.pin_mode));
+    RETURN_IF_ERROR(db::FinishJobSession(tx, session).status());
+    Answer answer;
+    // A new phone comes to the secure door by itself; one that is there already must be told to come again.
+    if (renewal) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
+    return answer;
+  }
   if (slot->info_item.empty() && slot->proof == CertificateSlot::Proof::kAccepted) {
     return Succeed(tx, session, job, db::job_reason::kAccepted,
                    "the phone accepted it; nothing tells more about this slot");
@@ -510,18 +596,18 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Succeed(db::Tx& tx, const d
   return answer;
 }
 
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnPhoneCleanUp(db::Tx& tx, const HttpRequest& request,
-                                                                    const WorkpointMessage& message) {
-  for (const std::string& cookie : ReadSessionCookies(request.cookie)) {
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnPhoneCleanUp(db::Tx& tx, const Contact& contact) {
+  const std::string why = Clip(contact.message.Value("cleanup-reason"), 200);
+  for (const std::string& cookie : ReadSessionCookies(contact.request.cookie)) {
     ASSIGN_OR_RETURN(std::optional<db::SessionWork> work, db::FindSessionForUpdate(tx, CookieHash(cookie)));
-    if (!work || work->session.remote_address != request.remote_address) continue;
+    if (!work || !IsSessionOf(contact, work->session)) continue;
     if (work->job) {
-      const std::string why = Clip(message.Value("cleanup-reason"), 200);
       RETURN_IF_ERROR(Fail(tx, *work->job, db::job_reason::kPhoneCleanUp,
                            absl::StrCat("the phone ended the session", why.empty() ? "" : ": ", why), false));
     }
     RETURN_IF_ERROR(db::CloseSession(tx, work->session.id));
   }
+  if (why == kPinRetriesExceeded) RETURN_IF_ERROR(OnPinRetriesExceeded(tx, contact));
   return Answer{};
 }
 

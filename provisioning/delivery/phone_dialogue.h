@@ -8,7 +8,8 @@
 //                    └─ nothing to do                         → CleanUp
 //
 // Default mode authenticates nobody: key material goes out only in a session that answers our own knock, from
-// the address we knocked at, within the knock's lifetime (design.md 7).
+// the address we knocked at, within the knock's lifetime (design.md 7). At the secure door the client
+// certificate names the phone, and every session may deliver.
 #pragma once
 
 #include <functional>
@@ -22,6 +23,8 @@
 #include "db/job_repository.h"
 #include "db/session_repository.h"
 #include "provisioning/delivery/delivery_options.h"
+#include "provisioning/delivery/secure_enrolment.h"
+#include "provisioning/delivery/security_watch.h"
 #include "provisioning/devices/placement.h"
 #include "provisioning/phone/http_door.h"
 #include "provisioning/phone/wpi_message.h"
@@ -35,13 +38,26 @@ class PhoneDialogue {
  public:
   // `on_verifiable` is called after a job became ready to be probed. All references outlive the dialogue.
   PhoneDialogue(db::Database& database, Issuance& issuance, Placement& placement,
-                const DeliveryOptions& options, std::function<void()> on_verifiable);
+                const SecureEnrolment& enrolment, const DeliveryOptions& options,
+                std::function<void()> on_verifiable);
 
-  // Answers one request of the default-mode door. Never throws; every failure is a CleanUp or HTTP 503.
-  // Thread-safe.
-  phone::HttpResponse Handle(const phone::HttpRequest& request);
+  // Answer one request of a door. Never throw; every failure is a CleanUp or HTTP 503. Thread-safe.
+  phone::HttpResponse HandleDefault(const phone::HttpRequest& request);
+  // The door has verified the client's certificate, but not whose it is.
+  phone::HttpResponse HandleSecure(const phone::HttpRequest& request);
+  // A client that did not come so far.
+  void OnRefused(const phone::RefusedClient& refused);
 
  private:
+  struct Contact {
+    const phone::HttpRequest& request;
+    const phone::WorkpointMessage& message;
+    const char* door;                                   // default, secure
+    std::optional<db::ClientCertificateRecord> caller;  // who it is; secure door only
+    std::string mac;                                    // as claimed; empty when none was
+    bool secure() const { return caller.has_value(); }
+  };
+
   // What to answer, decided inside the transaction; key material is added after it.
   struct Answer {
     phone::ActionKind action = phone::ActionKind::kCleanUp;
@@ -50,17 +66,33 @@ class PhoneDialogue {
     std::optional<db::DeliverableRecord> deliverable;  // WriteItems: this one
     std::optional<CertificateOrder> order;             // … or issue it first
     const CertificateSlot* slot = nullptr;             // where it goes
+    std::optional<EnrolmentPlan> enrolment;            // … and what goes along
+    bool refused = false;                              // may not talk at this door
     bool verifiable = false;
   };
 
-  absl::StatusOr<Answer> Decide(db::Tx& tx, const phone::HttpRequest& request,
-                                const phone::WorkpointMessage& message);
-  absl::StatusOr<Answer> OnInitial(db::Tx& tx, const phone::HttpRequest& request,
-                                   const phone::WorkpointMessage& message);
-  absl::StatusOr<Answer> OnReply(db::Tx& tx, const phone::HttpRequest& request,
-                                 const phone::WorkpointMessage& message);
-  absl::StatusOr<Answer> OnPhoneCleanUp(db::Tx& tx, const phone::HttpRequest& request,
-                                        const phone::WorkpointMessage& message);
+  phone::HttpResponse Handle(const phone::HttpRequest& request, const char* door);
+  // Nothing: refused, and recorded.
+  absl::StatusOr<std::optional<db::ClientCertificateRecord>> Identify(db::Tx& tx,
+                                                                      const phone::HttpRequest& request,
+                                                                      const std::string& mac);
+  absl::Status Record(db::Tx& tx, const Contact& contact, const std::string& kind, const std::string& detail);
+  absl::StatusOr<bool> MayTalkInDefaultMode(db::Tx& tx, const Contact& contact,
+                                            const std::optional<db::DeviceRecord>& device);
+  // A delivery was hoped for that is not ours to make.
+  absl::Status RecordUncalledFor(db::Tx& tx, const Contact& contact, const db::DeviceRecord& device);
+  // The first contact with a certificate that is not active yet; nothing: go on as usual.
+  absl::StatusOr<std::optional<Answer>> OnSecureContact(db::Tx& tx, const Contact& contact,
+                                                        db::DeviceRecord& device);
+  absl::StatusOr<Answer> AskForTan(db::Tx& tx, const Contact& contact, const db::DeviceRecord& device,
+                                   const db::JobRecord& job);
+  absl::Status OnPinRetriesExceeded(db::Tx& tx, const Contact& contact);
+  static bool IsSessionOf(const Contact& contact, const db::SessionRecord& session);
+  absl::StatusOr<Answer> OnTan(db::Tx& tx, const Contact& contact, const db::SessionWork& work);
+  absl::StatusOr<Answer> Decide(db::Tx& tx, const Contact& contact);
+  absl::StatusOr<Answer> OnInitial(db::Tx& tx, const Contact& contact);
+  absl::StatusOr<Answer> OnReply(db::Tx& tx, const Contact& contact);
+  absl::StatusOr<Answer> OnPhoneCleanUp(db::Tx& tx, const Contact& contact);
   absl::StatusOr<Answer> OnInventory(db::Tx& tx, db::SessionRecord& session,
                                      const phone::WorkpointMessage& message);
   // The read-back of a session without a job: what has become of the certificate?
@@ -71,12 +103,10 @@ class PhoneDialogue {
   absl::StatusOr<Answer> OnReadBack(db::Tx& tx, const db::SessionWork& work,
                                     const phone::WorkpointMessage& message);
 
-  absl::StatusOr<std::optional<db::DeviceRecord>> Register(db::Tx& tx, const std::string& mac,
-                                                           const phone::HttpRequest& request,
-                                                           const phone::WorkpointMessage& message);
+  absl::StatusOr<std::optional<db::DeviceRecord>> Register(db::Tx& tx, const Contact& contact,
+                                                           const std::optional<db::DeviceRecord>& known);
   absl::StatusOr<Answer> StartDelivery(db::Tx& tx, const db::DeviceRecord& device, const db::JobRecord& job,
-                                       const phone::HttpRequest& request,
-                                       const phone::WorkpointMessage& message);
+                                       const Contact& contact);
   const CertificateSlot& Wbm() const { return *options_.slots->Find(kWbmSlot); }
   absl::StatusOr<std::optional<db::SlotCertificateRecord>> ActiveWbm(db::Tx& tx, std::int64_t device);
   static Answer AskForInfo(const CertificateSlot& slot);
@@ -96,13 +126,17 @@ class PhoneDialogue {
   db::Database& database_;
   Issuance& issuance_;
   Placement& placement_;
+  const SecureEnrolment& enrolment_;
   const DeliveryOptions& options_;
   const std::function<void()> on_verifiable_;
+  SecurityWatch watch_;
 };
 
 // "a=1; Path=/x" and the like, also with the attributes that some phones echo: the values of our cookie, all
 // of them.
 std::vector<std::string> ReadSessionCookies(const std::string& header);
+std::string NewCookie();
+base::Bytes CookieHash(const std::string& cookie);
 // "V3 R5.12.0" → at least V3 R3: knows send-solicited (wpi.md 4).
 bool KnowsSendSolicited(const std::string& software_version);
 

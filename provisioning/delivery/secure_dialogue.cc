@@ -1,0 +1,193 @@
+// The half of the dialogue that is about who is there: callers of the secure door, strangers at the default
+// one, and the phone's first call with its new certificate.
+#include <absl/strings/str_cat.h>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "ca/x509/certificate.h"
+#include "db/deployment_repository.h"
+#include "provisioning/delivery/phone_dialogue.h"
+#include "provisioning/secure_mode/pin.h"
+
+namespace phonepki::provisioning {
+namespace {
+
+constexpr char kTanItem[] = "bootstrapping-tan";
+
+bool IsLive(const db::ClientCertificateRecord& certificate) {
+  return certificate.slot == kSecureModeSlot && !certificate.expired &&
+         (certificate.state == "active" || certificate.state == "issued");
+}
+
+}  // namespace
+
+absl::Status PhoneDialogue::Record(db::Tx& tx, const Contact& contact, const std::string& kind,
+                                   const std::string& detail) {
+  return watch_.Record(tx, kind, contact.door, contact.request.remote_address, contact.mac, detail);
+}
+
+void PhoneDialogue::OnRefused(const phone::RefusedClient& refused) {
+  const absl::Status status = database_.InTransaction("client_refused", [&](db::Tx& tx) {
+    return watch_.Record(tx, refused.reason, "secure", refused.address, "",
+                         refused.certificate.empty()
+                             ? ""
+                             : absl::StrCat("certificate with SHA-256 ", ca::HexLower(ca::Sha256(refused.certificate))));
+  });
+  if (!status.ok()) base::LogWarn("security_event_not_stored", {{"error", status}});
+}
+
+absl::StatusOr<std::optional<db::ClientCertificateRecord>> PhoneDialogue::Identify(
+    db::Tx& tx, const phone::HttpRequest& request, const std::string& mac) {
+  ASSIGN_OR_RETURN(std::optional<db::ClientCertificateRecord> found,
+                   db::FindClientCertificate(tx, ca::Sha256(request.client_certificate)));
+  const auto refuse = [&](const char* kind,
+                          const std::string& detail) -> absl::StatusOr<std::optional<db::ClientCertificateRecord>> {
+    RETURN_IF_ERROR(watch_.Record(tx, kind, "secure", request.remote_address, mac, detail));
+    return std::optional<db::ClientCertificateRecord>();
+  };
+  if (!found) return refuse(security_event::kUnknownCertificate, "issued by our CA, but to no phone that we know");
+  if (!IsLive(*found)) {
+    return refuse(security_event::kFormerCertificate,
+                  absl::StrCat("a certificate of ", found->mac, " that is ",
+                               found->expired ? "expired" : found->state));
+  }
+  if (!mac.empty() && mac != found->mac) {
+    return refuse(security_event::kOtherPhonesCertificate, absl::StrCat("the certificate is of ", found->mac));
+  }
+  return found;
+}
+
+bool PhoneDialogue::IsSessionOf(const Contact& contact, const db::SessionRecord& session) {
+  if (session.door != contact.door) return false;
+  if (contact.secure()) return session.device_id == contact.caller->device_id;
+  return session.remote_address == contact.request.remote_address;
+}
+
+absl::StatusOr<bool> PhoneDialogue::MayTalkInDefaultMode(db::Tx& tx, const Contact& contact,
+                                                         const std::optional<db::DeviceRecord>& device) {
+  using namespace db::security_state;
+  if (!device || (device->security_state != kSecure && device->security_state != kDesynchronised)) return true;
+  RETURN_IF_ERROR(Record(tx, contact, security_event::kDefaultModeRefused,
+                         "this phone is in secure mode: it was reset at the desk, or somebody poses as it"));
+  if (device->security_state == kSecure) {
+    // B-069: secure here, default there. Only a person can tell which it is.
+    RETURN_IF_ERROR(db::SetSecurityState(
+        tx, {device->id}, kDesynchronised,
+        absl::StrCat("calls in default mode from ", contact.request.remote_address,
+                     ": reset to default security, or an impostor; re-enrol it if it is yours")));
+  }
+  return false;
+}
+
+absl::Status PhoneDialogue::RecordUncalledFor(db::Tx& tx, const Contact& contact,
+                                              const db::DeviceRecord& device) {
+  if (contact.message.reason != phone::Reason::kSolicited) return absl::OkStatus();
+  if (device.knock_address.empty()) {
+    return Record(tx, contact, security_event::kNoKnock, "says that we asked it to call; we did not");
+  }
+  if (device.knock_address != contact.request.remote_address) {
+    return Record(tx, contact, security_event::kOtherAddress,
+                  absl::StrCat("we asked the phone at ", device.knock_address));
+  }
+  return Record(tx, contact, security_event::kKnockExpired, "came too late for what it was asked to fetch");
+}
+
+absl::StatusOr<std::optional<PhoneDialogue::Answer>> PhoneDialogue::OnSecureContact(db::Tx& tx,
+                                                                                    const Contact& contact,
+                                                                                    db::DeviceRecord& device) {
+  if (contact.caller->state == "active") {
+    if (device.security_state == db::security_state::kSecure) return std::optional<Answer>();
+    device.security_state = db::security_state::kSecure;
+    RETURN_IF_ERROR(db::SetSecurityState(tx, {device.id}, device.security_state,
+                                         "in secure mode: calls with its certificate"));
+    return std::optional<Answer>();
+  }
+  ASSIGN_OR_RETURN(std::optional<db::JobRecord> job,
+                   db::FindUnfinishedJobOfCertificate(tx, contact.caller->certificate_id));
+  if (!job) {
+    RETURN_IF_ERROR(Record(tx, contact, security_event::kFormerCertificate,
+                           "its enrolment was given up before the phone called with it"));
+    Answer refusal;
+    refusal.refused = true;
+    return std::optional<Answer>(std::move(refusal));
+  }
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job->deployment_id));
+  const bool renewal = device.security_state == db::security_state::kSecure;
+  if (deployment.pin_mode != pin_mode::kNone && !renewal) {
+    ASSIGN_OR_RETURN(Answer answer, AskForTan(tx, contact, device, *job));
+    return std::optional<Answer>(std::move(answer));
+  }
+  RETURN_IF_ERROR(enrolment_.Complete(tx, *job, {job->id, job->attempt}));
+  device.security_state = db::security_state::kSecure;
+  return std::optional<Answer>();
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::AskForTan(db::Tx& tx, const Contact& contact,
+                                                               const db::DeviceRecord& device,
+                                                               const db::JobRecord& job) {
+  Answer answer;
+  answer.action = phone::ActionKind::kReadItems;
+  answer.items.push_back({kTanItem, std::nullopt, "", ""});
+  answer.new_cookie = NewCookie();
+  db::SessionRecord session;
+  session.device_id = device.id;
+  session.door = contact.door;
+  session.remote_address = contact.request.remote_address;
+  session.step = db::session_step::kTan;
+  const base::Bytes cookie = CookieHash(answer.new_cookie);
+  ASSIGN_OR_RETURN(session.job,
+                   db::OpenJobSession(tx, cookie, session, job.id, phone::PrintReason(contact.message.reason),
+                                      options_.session_timeout));
+  ASSIGN_OR_RETURN(std::optional<db::SessionWork> opened, db::FindSessionForUpdate(tx, cookie));
+  if (opened) {
+    RETURN_IF_ERROR(db::AdvanceJobSession(tx, opened->session, options_.session_timeout,
+                                          db::job_reason::kAwaitingPin,
+                                          "the phone called the secure door and is asked for the TAN"));
+  }
+  return answer;
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnTan(db::Tx& tx, const Contact& contact,
+                                                           const db::SessionWork& work) {
+  if (!work.job) return Close(tx, work.session);
+  const db::JobRecord& job = *work.job;
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
+  ASSIGN_OR_RETURN(base::Secret pin, enrolment_.PinOf(tx, job.device_id, deployment.pin_mode));
+  if (TanMatches(pin, contact.message.Value(kTanItem))) {
+    RETURN_IF_ERROR(enrolment_.Complete(tx, job, *work.session.job));
+    ASSIGN_OR_RETURN(bool more, db::FinishJobSession(tx, work.session));
+    Answer answer;
+    if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
+    return answer;
+  }
+  RETURN_IF_ERROR(Record(tx, contact, security_event::kWrongTan,
+                         "has the credentials, but not the end of the PIN"));
+  RETURN_IF_ERROR(db::IncrementTanFailures(tx, job.device_id).status());
+  RETURN_IF_ERROR(enrolment_.Fail(tx, job, *work.session.job, db::security_state::kDefault,
+                                  db::job_reason::kWrongTan, "wrong TAN from device"));
+  RETURN_IF_ERROR(db::CloseSession(tx, work.session.id));
+  Answer answer;
+  answer.items.push_back({"cleanup-reason", std::nullopt, "wrong TAN from device", ""});
+  return answer;
+}
+
+absl::Status PhoneDialogue::OnPinRetriesExceeded(db::Tx& tx, const Contact& contact) {
+  if (contact.mac.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> device, db::FindDeviceForUpdate(tx, contact.mac));
+  // Anybody can say so in default mode; believed is only the phone that was enrolled, from where it was.
+  if (!device || device->security_state != db::security_state::kAwaitingPin ||
+      device->ip_address != contact.request.remote_address) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(
+      Record(tx, contact, security_event::kPinRetriesExceeded, "too many wrong PINs were typed at the phone"));
+  ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindEnrolmentJob(tx, device->id, kSecureModeSlot));
+  if (!job) {
+    return db::SetSecurityState(tx, {device->id}, db::security_state::kPinExhausted,
+                                "too many wrong PINs were typed at the phone");
+  }
+  return enrolment_.Fail(tx, *job, {job->id, job->attempt}, db::security_state::kPinExhausted,
+                         db::job_reason::kPinRetriesExceeded, "too many wrong PINs were typed at the phone");
+}
+
+}  // namespace phonepki::provisioning

@@ -1,0 +1,119 @@
+#include "provisioning/delivery/secure_enrolment.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "ca/x509/certificate.h"
+#include "db/certificate_repository.h"
+#include "provisioning/secure_mode/pin.h"
+
+namespace phonepki::provisioning {
+namespace {
+
+using phone::Item;
+
+// Two places on the phone: what the door presents now, and what it will present or did (wpi.md 6.2).
+constexpr int kServerCas = 2;
+constexpr int kMostCredentials = 100;
+
+}  // namespace
+
+absl::StatusOr<EnrolmentPlan> SecureEnrolment::Plan(db::Tx& tx, const db::DeviceRecord& device,
+                                                    const db::DeploymentRecord& deployment) const {
+  EnrolmentPlan plan;
+  ASSIGN_OR_RETURN(auto credentials, db::ListSecureCredentials(tx, db::credential_kind::kServer, INT64_MAX,
+                                                               kMostCredentials));
+  std::stable_partition(credentials.begin(), credentials.end(),
+                        [](const db::SecureCredentialRecord& credential) { return credential.active; });
+  if (credentials.empty() || !credentials.front().active) {
+    return base::WithReason(absl::FailedPreconditionError(
+                                "there is no active server credential for the secure door: create one first"),
+                            "SECURE_SERVER_CREDENTIAL_MISSING");
+  }
+  for (const db::SecureCredentialRecord& credential : credentials) {
+    const std::string pem = ca::ToPem(credential.chain.back());
+    if (static_cast<int>(plan.server_cas.size()) < kServerCas &&
+        std::find(plan.server_cas.begin(), plan.server_cas.end(), pem) == plan.server_cas.end()) {
+      plan.server_cas.push_back(pem);
+    }
+  }
+  plan.renewal = device.security_state == db::security_state::kSecure;
+  plan.mode = plan.renewal ? pin_mode::kNone : deployment.pin_mode;
+  if (plan.mode != pin_mode::kNone) {
+    ASSIGN_OR_RETURN(plan.pin, pins_(tx, device.id, plan.mode));
+  }
+  return plan;
+}
+
+absl::StatusOr<std::vector<Item>> SecureEnrolment::Items(const EnrolmentPlan& plan, Item certificate) const {
+  std::vector<Item> credentials;
+  credentials.push_back(std::move(certificate));
+  for (int i = 0; i < kServerCas; ++i) {
+    credentials.push_back({"dls-server-ca", i,
+                           i < static_cast<int>(plan.server_cas.size()) ? plan.server_cas[i] : "", ""});
+  }
+  credentials.push_back({"dls-secure-port", std::nullopt, absl::StrCat(options_.secure_port), ""});
+  if (plan.renewal) return credentials;
+  if (plan.mode == pin_mode::kNone) {
+    credentials.insert(credentials.begin(), {"goto-secure-mode", std::nullopt, "nopin", ""});
+    return credentials;
+  }
+  std::vector<SecureModeItem> packed;
+  for (Item& item : credentials) {
+    packed.push_back({item.name, item.index, base::Secret(item.value)});
+    base::WipeMemory(item.value.data(), item.value.size());
+  }
+  ASSIGN_OR_RETURN(std::string data, codec_.Seal(packed, PasswordOfPin(plan.pin)));
+  return std::vector<Item>{{"goto-secure-mode", std::nullopt, "pin", ""},
+                           {"secure-mode-data", std::nullopt, std::move(data), ""},
+                           {"max-pin-retries", std::nullopt, absl::StrCat(options_.max_pin_retries), ""}};
+}
+
+absl::Status SecureEnrolment::Written(db::Tx& tx, const db::DeviceRecord& device, const db::JobRecord& job,
+                                      const db::JobFence& fence, const std::string& mode) const {
+  const bool pin = mode != pin_mode::kNone;
+  db::JobRelease release{fence, db::job_state::kVerifying,
+                         pin ? db::job_reason::kAwaitingPin : db::job_reason::kAwaitingSecureContact,
+                         pin ? "the phone has its credentials; somebody must type the PIN at it"
+                             : "the phone has its credentials; it is to call the secure door"};
+  release.unanswered = db::JobRelease::Unanswered::kReset;
+  release.delay = WaitForContact(job);
+  RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
+  if (device.security_state == db::security_state::kSecure) {
+    return db::AppendSecurityStateEvent(tx, device.id, "new credentials are on the phone");
+  }
+  return db::SetSecurityState(
+      tx, {device.id}, pin ? db::security_state::kAwaitingPin : db::security_state::kEnrolling,
+      pin ? "Awaiting PIN: credentials are on the phone" : "credentials are on the phone");
+}
+
+absl::Status SecureEnrolment::Complete(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence) const {
+  db::JobRelease release{fence, db::job_state::kSucceeded, db::job_reason::kVerified,
+                         "the phone called the secure door with its new certificate"};
+  RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
+  RETURN_IF_ERROR(db::ActivateCertificates(tx, {job.device_id}, kSecureModeSlot, {job.certificate_id.value_or(0)},
+                                           options_.erase_keys));
+  RETURN_IF_ERROR(db::SetSecurityState(tx, {job.device_id}, db::security_state::kSecure,
+                                       "in secure mode: mutual TLS with the new certificate"));
+  RETURN_IF_ERROR(db::ResetTanFailures(tx, job.device_id));
+  return db::DeleteDevicePin(tx, job.device_id);
+}
+
+absl::Status SecureEnrolment::Fail(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence,
+                                   const std::string& state, const std::string& reason,
+                                   const std::string& text) const {
+  RETURN_IF_ERROR(db::ReleaseJobs(tx, {{fence, db::job_state::kFailed, reason, text}}).status());
+  if (job.certificate_id) RETURN_IF_ERROR(db::DiscardCertificates(tx, {*job.certificate_id}));
+  return db::SetSecurityState(tx, {job.device_id}, state, text);
+}
+
+absl::Duration WaitForContact(const db::JobRecord& job) {
+  return job.deadline - absl::Now() + absl::Hours(1);
+}
+
+}  // namespace phonepki::provisioning
