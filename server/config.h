@@ -35,6 +35,7 @@ enum class Admission { kOpen, kKnownDevices, kNetworks };
 enum class Pkcs12Encryption { kLegacy3DesSha1, kAes256Sha256 };
 enum class RsaGenerator { kNettle, kOpenSsl };
 enum class WpiActivation { kNone, kRestart };
+enum class PinAlphabet { kDigits, kLetters };
 
 struct ServerConfig {
   std::string data_dir = "/var/lib/phonepki";
@@ -75,7 +76,13 @@ struct ServerConfig {
   } phone;
 
   struct Secure {
-    ListenAddress listen;  // off
+    ListenAddress listen;                   // off
+    std::vector<std::string> server_names;  // empty: this host's
+    PinAlphabet pin_alphabet = PinAlphabet::kDigits;
+    int pin_length = 8;
+    int pin_min_length = 8;
+    int pin_max_length = 16;
+    absl::Duration pin_lifetime = absl::Hours(24 * 30);
   } secure;
 
   struct Http {

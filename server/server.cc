@@ -34,8 +34,10 @@
 #include "provisioning/devices/device_service.h"
 #include "provisioning/phone/http_door.h"
 #include "provisioning/pki/pki_service.h"
+#include "provisioning/security/security_service.h"
 #include "scheduler/deployments.h"
 #include "scheduler/scheduler_service.h"
+#include "server/server_names.h"
 #include "server/status_door.h"
 
 namespace phonepki::server {
@@ -114,6 +116,18 @@ absl::StatusOr<provisioning::DeliveryOptions> DeliveryOptionsOf(const ServerConf
   return options;
 }
 
+provisioning::PinOptions PinOptionsOf(const ServerConfig& config) {
+  provisioning::PinOptions options;
+  options.policy.min_length = config.secure.pin_min_length;
+  options.policy.max_length = config.secure.pin_max_length;
+  options.policy.generated_length = config.secure.pin_length;
+  options.policy.alphabet = config.secure.pin_alphabet == PinAlphabet::kDigits
+                                ? provisioning::PinAlphabet::kDigits
+                                : provisioning::PinAlphabet::kLetters;
+  options.lifetime = config.secure.pin_lifetime;
+  return options;
+}
+
 struct Store {
   std::unique_ptr<db::EmbeddedPostgres> embedded;
   std::unique_ptr<db::Database> database;
@@ -147,6 +161,8 @@ struct Server::Parts {
   std::unique_ptr<ca::Issuers> issuers;
   std::unique_ptr<ca::InternalCas> cas;
   std::unique_ptr<provisioning::Issuance> issuance;
+  std::unique_ptr<provisioning::SecureCredentials> secure_credentials;
+  std::unique_ptr<provisioning::SecurityPins> pins;
   provisioning::Placement placement;
   provisioning::DeliveryOptions delivery;
   std::unique_ptr<provisioning::phone::IoRuntime> io;
@@ -164,6 +180,7 @@ struct Server::Parts {
   std::unique_ptr<provisioning::ConnectorService> connector_service;
   std::unique_ptr<provisioning::DeviceService> device_service;
   std::unique_ptr<provisioning::LocationService> location_service;
+  std::unique_ptr<provisioning::SecurityService> security_service;
   std::unique_ptr<scheduler::DeploymentService> deployment_service;
   std::unique_ptr<scheduler::JobService> job_service;
   std::unique_ptr<grpc::Server> grpc;
@@ -188,6 +205,9 @@ absl::Status Server::Parts::OpenKeys() {
   issuers = std::make_unique<ca::Issuers>(*keystore, clock);
   cas = std::make_unique<ca::InternalCas>(*store.database, *keystore, *issuers, *keys, clock);
   issuance = std::make_unique<provisioning::Issuance>(*store.database, *keystore, *issuers, *keys, clock);
+  secure_credentials = std::make_unique<provisioning::SecureCredentials>(
+      *store.database, *keystore, *issuance, SecureServerNames(config));
+  pins = std::make_unique<provisioning::SecurityPins>(*store.database, *keystore, PinOptionsOf(config));
   return absl::OkStatus();
 }
 
@@ -241,6 +261,8 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   connector_service = std::make_unique<provisioning::ConnectorService>(database, *issuance);
   device_service = std::make_unique<provisioning::DeviceService>(database, placement);
   location_service = std::make_unique<provisioning::LocationService>(database, placement);
+  security_service =
+      std::make_unique<provisioning::SecurityService>(database, *secure_credentials, *pins, clock);
   deployment_service =
       std::make_unique<scheduler::DeploymentService>(database, config.job.deadline, [this] { Wake(); });
   job_service = std::make_unique<scheduler::JobService>(database, [this] { Wake(); });
@@ -269,6 +291,7 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
         static_cast<grpc::Service*>(connector_service.get()),
         static_cast<grpc::Service*>(device_service.get()),
         static_cast<grpc::Service*>(location_service.get()),
+        static_cast<grpc::Service*>(security_service.get()),
         static_cast<grpc::Service*>(deployment_service.get()),
         static_cast<grpc::Service*>(job_service.get())}) {
     builder.RegisterService(service);
