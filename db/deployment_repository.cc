@@ -11,7 +11,7 @@
 #define DEPLOYMENT_COLUMNS                                                                              \
   "d.id, d.location_id, l.display_name, d.slot, d.connector_id, c.display_name, to_usec(d.deploy_at), " \
   "d.active, d.superseded, to_usec(d.started_at), "                                                     \
-  "(extract(epoch FROM d.job_deadline) * 1000000)::bigint, to_usec(d.created_at), "    \
+  "(extract(epoch FROM d.job_deadline) * 1000000)::bigint, to_usec(d.created_at), "                     \
   "coalesce(d.pin_mode, '')"
 #define DEPLOYMENT_TABLES \
   " FROM deployment d JOIN location l ON l.id = d.location_id JOIN connector c ON c.id = d.connector_id"
@@ -154,10 +154,10 @@ constexpr Query kAnchors{"deployment_anchors", R"sql(
 }  // namespace
 
 absl::StatusOr<std::int64_t> InsertDeployment(Tx& tx, const DeploymentRecord& deployment) {
-  ASSIGN_OR_RETURN(pqxx::result rows,
-                   tx.Execute(kInsert, deployment.location_id, deployment.slot, deployment.connector_id,
-                              deployment.deploy_at, absl::ToDoubleSeconds(deployment.job_deadline),
-                              deployment.pin_mode));
+  ASSIGN_OR_RETURN(
+      pqxx::result rows,
+      tx.Execute(kInsert, deployment.location_id, deployment.slot, deployment.connector_id,
+                 deployment.deploy_at, absl::ToDoubleSeconds(deployment.job_deadline), deployment.pin_mode));
   return rows.at(0)[0].as<std::int64_t>();
 }
 

@@ -35,7 +35,7 @@ struct DeviceRecord {
   std::optional<absl::Time> inventory_at;
   std::string knock_address;  // empty when never knocked
   std::optional<absl::Time> knocked_at;
-  bool knock_valid = false;  // the knock has not expired, by the database clock
+  bool knock_valid = false;    // the knock has not expired, by the database clock
   std::string security_state;  // secure_mode_repository.h
 };
 

@@ -35,6 +35,16 @@ constexpr Query kDeleteCredential{"secure_credential_delete", R"sql(
   WITH gone AS (DELETE FROM secure_credential WHERE id = $1 RETURNING certificate_id)
   UPDATE certificate SET state = 'superseded'
    WHERE id = (SELECT certificate_id FROM gone) AND state IN ('issued', 'active'))sql"};
+// From the phones outside default mode, by device_security_idx, to their certificates.
+constexpr Query kPhonesOfCredential{"secure_credential_phones", R"sql(
+  SELECT count(*)
+    FROM device v
+    JOIN certificate c ON c.device_id = v.id AND c.slot = $3 AND c.state IN ('issued', 'active')
+    JOIN internal_ca a ON a.id = c.ca_id
+   WHERE v.security_state <> 'default' AND a.certificate = ANY($2::bytea[])
+     AND NOT EXISTS (SELECT 1 FROM secure_credential o
+                      WHERE o.kind = 'client' AND o.id <> $1
+                        AND o.chain && array_prepend(a.certificate, a.chain)))sql"};
 constexpr Query kRevision{"secure_credential_revision", R"sql(
   SELECT coalesce(string_agg(id || CASE WHEN active THEN '*' ELSE '' END, ' ' ORDER BY id), '')
     FROM secure_credential)sql"};
@@ -226,6 +236,12 @@ absl::StatusOr<std::int64_t> CountSecureCredentials(Tx& tx, const std::string& k
 
 absl::Status DeleteSecureCredential(Tx& tx, const SecureCredentialRecord& credential) {
   return tx.Execute(kDeleteCredential, credential.id).status();
+}
+
+absl::StatusOr<std::int64_t> CountPhonesOfCredential(Tx& tx, const SecureCredentialRecord& credential) {
+  ASSIGN_OR_RETURN(pqxx::result rows,
+                   tx.Execute(kPhonesOfCredential, credential.id, credential.chain, kClientCertificateSlot));
+  return rows.at(0)[0].as<std::int64_t>();
 }
 
 absl::StatusOr<std::string> SecureCredentialRevision(Tx& tx) {

@@ -21,6 +21,9 @@ inline constexpr char kServer[] = "server";
 inline constexpr char kClient[] = "client";
 }  // namespace credential_kind
 
+// The slot of the certificate that a phone presents at the secure door.
+inline constexpr char kClientCertificateSlot[] = "dls-client";
+
 // V0005__slots_secure_mode.sql says what each means.
 namespace security_state {
 inline constexpr char kDefault[] = "default";
@@ -59,6 +62,9 @@ absl::Status ActivateSecureCredential(Tx& tx, const SecureCredentialRecord& cred
 absl::StatusOr<std::int64_t> CountSecureCredentials(Tx& tx, const std::string& kind);
 // The certificate of a server credential is superseded. Under LockSecureCredentials.
 absl::Status DeleteSecureCredential(Tx& tx, const SecureCredentialRecord& credential);
+// Phones outside default mode whose live client certificate no other client credential than this one would
+// vouch for.
+absl::StatusOr<std::int64_t> CountPhonesOfCredential(Tx& tx, const SecureCredentialRecord& credential);
 // Changes whenever a credential is created, activated or deleted.
 absl::StatusOr<std::string> SecureCredentialRevision(Tx& tx);
 

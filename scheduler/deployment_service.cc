@@ -11,6 +11,7 @@
 #include "db/deployment_repository.h"
 #include "db/location_repository.h"
 #include "db/plugin_repository.h"
+#include "db/secure_mode_repository.h"
 #include "scheduler/deployments.h"
 #include "scheduler/scheduler_service.h"
 
@@ -35,6 +36,24 @@ v1::Deployment::State StateOf(const db::DeploymentRecord& deployment) {
   return deployment.progress.unfinished() > 0 ? v1::Deployment::RUNNING : v1::Deployment::FINISHED;
 }
 
+constexpr char kSecureMode[] = "secure-mode";
+constexpr std::pair<v1::PinMode, const char*> kPinModes[] = {
+    {v1::NO_PIN, "none"}, {v1::DEFAULT_PIN, "default"}, {v1::INDIVIDUAL_PIN, "individual"}};
+
+std::string PrintPinMode(v1::PinMode mode) {
+  for (const auto& [known, word] : kPinModes) {
+    if (known == mode) return word;
+  }
+  return "";
+}
+
+v1::PinMode ParsePinMode(const std::string& word) {
+  for (const auto& [mode, known] : kPinModes) {
+    if (known == word) return mode;
+  }
+  return v1::PIN_MODE_UNSPECIFIED;
+}
+
 v1::Deployment ToProto(const db::DeploymentRecord& deployment) {
   v1::Deployment proto;
   proto.set_name(Name(deployment.id));
@@ -49,6 +68,7 @@ v1::Deployment ToProto(const db::DeploymentRecord& deployment) {
   *proto.mutable_create_time() = base::rpc::ToProto(deployment.created_at);
   if (deployment.started_at) *proto.mutable_start_time() = base::rpc::ToProto(*deployment.started_at);
   proto.set_job_deadline_seconds(absl::ToInt64Seconds(deployment.job_deadline));
+  proto.set_pin_mode(ParsePinMode(deployment.pin_mode));
   const db::DeploymentProgress& from = deployment.progress;
   auto* to = proto.mutable_progress();
   to->set_total(from.total());
@@ -95,9 +115,47 @@ absl::StatusOr<std::int64_t> ResolveConnector(db::Tx& tx, const std::string& nam
       [&](std::int64_t id) { return db::GetConnector(tx, id); });
 }
 
+absl::StatusOr<db::SecureCredentialRecord> FindActiveCredential(db::Tx& tx, const std::string& kind,
+                                                                const std::string& reason) {
+  ASSIGN_OR_RETURN(auto credentials,
+                   db::ListSecureCredentials(tx, kind, std::numeric_limits<std::int64_t>::max(), 1000));
+  for (db::SecureCredentialRecord& credential : credentials) {
+    if (credential.active) return std::move(credential);
+  }
+  return base::WithReason(absl::FailedPreconditionError(
+                              absl::StrCat("there is no active ", kind, " credential: create one first")),
+                          reason);
+}
+
 absl::Status CheckDeadline(absl::Duration deadline) {
   if (deadline >= absl::Minutes(1) && deadline <= absl::Hours(24 * 365)) return absl::OkStatus();
   return base::InvalidField("job_deadline_seconds", "JOB_DEADLINE", "must be 60 seconds to 365 days");
+}
+
+// Which PKI issues, and for secure mode how its credentials travel.
+absl::Status ReadSource(db::Tx& tx, const v1::CreateDeploymentRequest& request, db::DeploymentRecord& plan) {
+  if (plan.slot != kSecureMode) {
+    if (request.pin_mode() != v1::PIN_MODE_UNSPECIFIED) {
+      return base::InvalidField("pin_mode", "PIN_MODE", "only secure-mode has one");
+    }
+    ASSIGN_OR_RETURN(plan.connector_id, ResolveConnector(tx, request.connector()));
+    return absl::OkStatus();
+  }
+  plan.pin_mode = PrintPinMode(request.pin_mode());
+  if (plan.pin_mode.empty()) {
+    return base::InvalidField("pin_mode", "PIN_MODE",
+                              "secure-mode needs one: NO_PIN, DEFAULT_PIN or INDIVIDUAL_PIN");
+  }
+  if (!request.connector().empty()) {
+    return base::InvalidField(
+        "connector", "CONNECTOR",
+        "secure-mode takes the connector of the active client credential; leave it empty");
+  }
+  RETURN_IF_ERROR(FindActiveCredential(tx, db::credential_kind::kServer, "NO_SERVER_CREDENTIAL").status());
+  ASSIGN_OR_RETURN(db::SecureCredentialRecord client,
+                   FindActiveCredential(tx, db::credential_kind::kClient, "NO_CLIENT_CREDENTIAL"));
+  plan.connector_id = client.connector_id;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<db::DeploymentRecord> ReadPlan(db::Tx& tx, const v1::CreateDeploymentRequest& request,
@@ -107,7 +165,7 @@ absl::StatusOr<db::DeploymentRecord> ReadPlan(db::Tx& tx, const v1::CreateDeploy
   ASSIGN_OR_RETURN(plan.location_id, ResolveLocation(tx, request.location()));
   plan.slot = request.certificate_type();
   RETURN_IF_ERROR(slots.Get(plan.slot, "certificate_type").status());
-  ASSIGN_OR_RETURN(plan.connector_id, ResolveConnector(tx, request.connector()));
+  RETURN_IF_ERROR(ReadSource(tx, request, plan));
   plan.deploy_at = absl::Now();
   if (request.has_deploy_date()) {
     ASSIGN_OR_RETURN(plan.deploy_at, base::rpc::FromProto(request.deploy_date(), "deploy_date"));
@@ -210,6 +268,10 @@ RPC(UpdateDeployment) {
   if (deployment.started_at) {
     return base::WithReason(absl::FailedPreconditionError("the deployment has created its jobs already"),
                             "DEPLOYMENT_STARTED");
+  }
+  if (request->has_connector() && deployment.slot == kSecureMode) {
+    return base::InvalidField("connector", "CONNECTOR",
+                              "secure-mode takes the connector of the active client credential");
   }
   if (request->has_connector()) {
     ASSIGN_OR_RETURN(deployment.connector_id, ResolveConnector(tx, request->connector()));

@@ -22,6 +22,7 @@ class Checker {
     CheckDoors();
     CheckPorts();
     CheckPhones();
+    CheckPins();
     CheckJobs();
     return std::move(mistakes_);
   }
@@ -87,6 +88,15 @@ class Checker {
     }
     if (config_.knock.lifetime < config_.knock.timeout) {
       Add("knock.lifetime", "must not be shorter than knock.timeout");
+    }
+  }
+
+  void CheckPins() {
+    const auto& secure = config_.secure;
+    if (secure.pin_max_length < secure.pin_min_length) {
+      Add("secure.pin_max_length", "must not be less than secure.pin_min_length");
+    } else if (secure.pin_length < secure.pin_min_length || secure.pin_length > secure.pin_max_length) {
+      Add("secure.pin_length", "must be from secure.pin_min_length to secure.pin_max_length");
     }
   }
 

@@ -35,6 +35,8 @@ enum class Admission { kOpen, kKnownDevices, kNetworks };
 enum class Pkcs12Encryption { kLegacy3DesSha1, kAes256Sha256 };
 enum class RsaGenerator { kNettle, kOpenSsl };
 enum class WpiActivation { kNone, kRestart };
+enum class DoorRefusal { kCleanUp, kForbidden };
+enum class PinAlphabet { kDigits, kLetters };
 
 struct ServerConfig {
   std::string data_dir = "/var/lib/phonepki";
@@ -75,7 +77,17 @@ struct ServerConfig {
   } phone;
 
   struct Secure {
-    ListenAddress listen;  // off
+    ListenAddress listen{"0.0.0.0", 18444};
+    int advertise_port = 0;  // 0: the port of listen
+    DoorRefusal refusal = DoorRefusal::kCleanUp;
+    int max_pin_retries = 3;
+    std::string data_codec = "cms";
+    std::vector<std::string> server_names;  // empty: this host's
+    PinAlphabet pin_alphabet = PinAlphabet::kDigits;
+    int pin_length = 8;
+    int pin_min_length = 8;
+    int pin_max_length = 16;
+    absl::Duration pin_lifetime = absl::Hours(24 * 30);
   } secure;
 
   struct Http {

@@ -12,6 +12,7 @@
 #include <absl/time/time.h>
 #include <fmt/format.h>
 
+#include "provisioning/secure_mode/pin.h"
 #include "server/config_values.h"
 
 namespace phonepki::server {
@@ -183,7 +184,40 @@ std::vector<ConfigOption> MakeOptions() {
       Row("phone.handler_threads", MEMBER(phone.handler_threads),
           "Threads that answer phone messages; each may hold a database connection.", Between(1, 512)),
 
-      Row("secure.listen", MEMBER(secure.listen), "Door for phones in secure mode (mutual TLS). Empty: off."),
+      Row("secure.listen", MEMBER(secure.listen),
+          "Door for phones in secure mode (mutual TLS); opens as soon as there are an active server and an "
+          "active "
+          "client credential. Empty: off."),
+      Row("secure.advertise_port", MEMBER(secure.advertise_port),
+          "Port that phones are told to call in secure mode. 0: the port of secure.listen.",
+          Between(0, 65535)),
+      Row("secure.refusal", MEMBER(secure.refusal),
+          "What a phone gets that may not talk at a door: clean-up: the end of its session; forbidden: HTTP "
+          "403."),
+      Row("secure.max_pin_retries", MEMBER(secure.max_pin_retries), "Wrong PINs that a phone takes.",
+          Between(1, 100)),
+      Row("secure.data_codec", MEMBER(secure.data_codec),
+          "How secure-mode-data is packed; see docs/secure-mode-data.md."),
+      Row("secure.server_names", MEMBER(secure.server_names),
+          "Host names and addresses that phones call, for the certificates of new server credentials. Empty: "
+          "the name of this host, secure.listen, knock.advertise_address, and the addresses of its "
+          "interfaces.",
+          HostNames),
+      Row("secure.pin_alphabet", MEMBER(secure.pin_alphabet),
+          "What security PINs consist of. letters: digits too; not every phone has letter keys."),
+      Row("secure.pin_length", MEMBER(secure.pin_length),
+          "Characters of a generated PIN. The last three encrypt nothing, and five digits can be guessed by "
+          "who holds what they encrypt: longer is better.",
+          Between(provisioning::kShortestPin, provisioning::kLongestPin)),
+      Row("secure.pin_min_length", MEMBER(secure.pin_min_length),
+          "Fewest characters of a PIN that a person chooses.",
+          Between(provisioning::kShortestPin, provisioning::kLongestPin)),
+      Row("secure.pin_max_length", MEMBER(secure.pin_max_length),
+          "Most characters of a PIN that a person chooses.",
+          Between(provisioning::kShortestPin, provisioning::kLongestPin)),
+      Row("secure.pin_lifetime", MEMBER(secure.pin_lifetime),
+          "How long an individual PIN is good for. The default PIN stays until it is rotated.",
+          Between(absl::Minutes(1), 366 * kDay)),
 
       Row("http.listen", MEMBER(http.listen),
           "Plain HTTP for CRLs, CA certificates and polling phones. Empty: off."),

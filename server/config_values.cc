@@ -84,7 +84,9 @@ NAMED_VALUE(Admission, {{"open", Admission::kOpen},
 NAMED_VALUE(Pkcs12Encryption, {{"legacy-3des-sha1", Pkcs12Encryption::kLegacy3DesSha1},
                                {"aes256-sha256", Pkcs12Encryption::kAes256Sha256}});
 NAMED_VALUE(RsaGenerator, {{"nettle", RsaGenerator::kNettle}, {"openssl", RsaGenerator::kOpenSsl}});
+NAMED_VALUE(DoorRefusal, {{"clean-up", DoorRefusal::kCleanUp}, {"forbidden", DoorRefusal::kForbidden}});
 NAMED_VALUE(WpiActivation, {{"none", WpiActivation::kNone}, {"restart", WpiActivation::kRestart}});
+NAMED_VALUE(PinAlphabet, {{"digits", PinAlphabet::kDigits}, {"letters", PinAlphabet::kLetters}});
 NAMED_VALUE(base::LogLevel, {{"debug", base::LogLevel::kDebug},
                              {"info", base::LogLevel::kInfo},
                              {"warn", base::LogLevel::kWarn},

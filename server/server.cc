@@ -34,8 +34,11 @@
 #include "provisioning/devices/device_service.h"
 #include "provisioning/phone/http_door.h"
 #include "provisioning/pki/pki_service.h"
+#include "provisioning/security/security_service.h"
 #include "scheduler/deployments.h"
 #include "scheduler/scheduler_service.h"
+#include "server/secure_door.h"
+#include "server/server_names.h"
 #include "server/status_door.h"
 
 namespace phonepki::server {
@@ -118,7 +121,24 @@ absl::StatusOr<provisioning::DeliveryOptions> DeliveryOptionsOf(const ServerConf
                                   : ca::Pkcs12Encryption::kAes256Sha256;
   ASSIGN_OR_RETURN(options.pkcs12_passphrase, ReadPassphrase(config.pkcs12.passphrase_file));
   options.erase_keys = config.keys.erase_after_activation;
+  options.secure_port =
+      config.secure.advertise_port == 0 ? config.secure.listen.port : config.secure.advertise_port;
+  options.max_pin_retries = config.secure.max_pin_retries;
+  options.refusal = config.secure.refusal == DoorRefusal::kCleanUp ? provisioning::Refusal::kCleanUp
+                                                                   : provisioning::Refusal::kForbidden;
   options.restart_after_write = config.wpi.activation == WpiActivation::kRestart;
+  return options;
+}
+
+provisioning::PinOptions PinOptionsOf(const ServerConfig& config) {
+  provisioning::PinOptions options;
+  options.policy.min_length = config.secure.pin_min_length;
+  options.policy.max_length = config.secure.pin_max_length;
+  options.policy.generated_length = config.secure.pin_length;
+  options.policy.alphabet = config.secure.pin_alphabet == PinAlphabet::kDigits
+                                ? provisioning::PinAlphabet::kDigits
+                                : provisioning::PinAlphabet::kLetters;
+  options.lifetime = config.secure.pin_lifetime;
   return options;
 }
 
@@ -155,6 +175,9 @@ struct Server::Parts {
   std::unique_ptr<ca::Issuers> issuers;
   std::unique_ptr<ca::InternalCas> cas;
   std::unique_ptr<provisioning::Issuance> issuance;
+  std::unique_ptr<provisioning::SecureCredentials> secure_credentials;
+  std::unique_ptr<provisioning::SecurityPins> pins;
+  std::unique_ptr<provisioning::SecureModeDataCodec> codec;
   provisioning::SlotTable slots;
   provisioning::Placement placement;
   provisioning::DeliveryOptions delivery;
@@ -163,8 +186,10 @@ struct Server::Parts {
   std::unique_ptr<provisioning::KnockWorker> knocks;
   std::unique_ptr<provisioning::ProbeWorker> probes;
   std::unique_ptr<scheduler::Clockwork> clockwork;
+  std::unique_ptr<provisioning::SecureEnrolment> enrolment;
   std::unique_ptr<provisioning::PhoneDialogue> dialogue;
   std::unique_ptr<provisioning::phone::HttpDoor> phone_door;
+  std::unique_ptr<SecureDoor> secure_door;
   std::unique_ptr<provisioning::phone::HttpDoor> status_door;
 
   std::unique_ptr<ca::InternalCaService> ca_service;
@@ -173,6 +198,7 @@ struct Server::Parts {
   std::unique_ptr<provisioning::ConnectorService> connector_service;
   std::unique_ptr<provisioning::DeviceService> device_service;
   std::unique_ptr<provisioning::LocationService> location_service;
+  std::unique_ptr<provisioning::SecurityService> security_service;
   std::unique_ptr<scheduler::DeploymentService> deployment_service;
   std::unique_ptr<scheduler::JobService> job_service;
   std::unique_ptr<grpc::Server> grpc;
@@ -197,6 +223,9 @@ absl::Status Server::Parts::OpenKeys() {
   issuers = std::make_unique<ca::Issuers>(*keystore, clock);
   cas = std::make_unique<ca::InternalCas>(*store.database, *keystore, *issuers, *keys, clock);
   issuance = std::make_unique<provisioning::Issuance>(*store.database, *keystore, *issuers, *keys, clock);
+  secure_credentials = std::make_unique<provisioning::SecureCredentials>(
+      *store.database, *keystore, *issuance, SecureServerNames(config));
+  pins = std::make_unique<provisioning::SecurityPins>(*store.database, *keystore, PinOptionsOf(config));
   return absl::OkStatus();
 }
 
@@ -213,10 +242,13 @@ absl::Status Server::Parts::StartWorkers() {
 }
 
 absl::Status Server::Parts::OpenPhoneDoor(ca::DoorCredentials& credentials) {
-  dialogue =
-      std::make_unique<provisioning::PhoneDialogue>(*store.database, *issuance, placement, delivery, [this] {
-        if (probes) probes->Wake();
-      });
+  ASSIGN_OR_RETURN(codec,
+                   provisioning::MakeSecureModeDataCodec(config.secure.data_codec, "secure.data_codec"));
+  enrolment = std::make_unique<provisioning::SecureEnrolment>(delivery, *codec, *secure_credentials, *pins);
+  dialogue = std::make_unique<provisioning::PhoneDialogue>(*store.database, *issuance, placement, *enrolment,
+                                                           delivery, [this] {
+                                                             if (probes) probes->Wake();
+                                                           });
   const auto algorithm = config.phone.certificate_algorithm == DoorKeyAlgorithm::kRsa2048
                              ? ca::KeyAlgorithm::kRsa2048
                              : ca::KeyAlgorithm::kEcdsaP256;
@@ -237,8 +269,19 @@ absl::Status Server::Parts::OpenPhoneDoor(ca::DoorCredentials& credentials) {
   ASSIGN_OR_RETURN(
       phone_door, provisioning::phone::HttpDoor::Open(
                       *io, options, &tls, *handlers, [this](const provisioning::phone::HttpRequest& request) {
-                        return dialogue->Handle(request);
+                        return dialogue->HandleDefault(request);
                       }));
+  if (!config.secure.listen.enabled()) return absl::OkStatus();
+  options.name = "secure";
+  options.address = config.secure.listen.host;
+  options.port = config.secure.listen.port;
+  options.on_refused = [this](const provisioning::phone::RefusedClient& refused) {
+    dialogue->OnRefused(refused);
+  };
+  secure_door = std::make_unique<SecureDoor>(
+      *io, options, tls.legacy, *handlers, *secure_credentials,
+      [this](const provisioning::phone::HttpRequest& request) { return dialogue->HandleSecure(request); });
+  secure_door->Start();
   return absl::OkStatus();
 }
 
@@ -250,6 +293,8 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   connector_service = std::make_unique<provisioning::ConnectorService>(database, *issuance);
   device_service = std::make_unique<provisioning::DeviceService>(database, placement);
   location_service = std::make_unique<provisioning::LocationService>(database, placement);
+  security_service =
+      std::make_unique<provisioning::SecurityService>(database, *secure_credentials, *pins, clock);
   deployment_service = std::make_unique<scheduler::DeploymentService>(database, slots, config.job.deadline,
                                                                       [this] { Wake(); });
   job_service = std::make_unique<scheduler::JobService>(database, [this] { Wake(); });
@@ -278,6 +323,7 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
         static_cast<grpc::Service*>(connector_service.get()),
         static_cast<grpc::Service*>(device_service.get()),
         static_cast<grpc::Service*>(location_service.get()),
+        static_cast<grpc::Service*>(security_service.get()),
         static_cast<grpc::Service*>(deployment_service.get()),
         static_cast<grpc::Service*>(job_service.get())}) {
     builder.RegisterService(service);
@@ -332,6 +378,7 @@ Server::~Server() {
   if (parts.knocks) parts.knocks->Stop();
   if (parts.clockwork) parts.clockwork->Stop();
   if (parts.phone_door) parts.phone_door->Close(parts.config.shutdown.drain);
+  if (parts.secure_door) parts.secure_door->Stop(parts.config.shutdown.drain);
   if (parts.probes) parts.probes->Stop();
   if (parts.grpc) parts.grpc->Shutdown(absl::ToChronoTime(absl::Now() + absl::Seconds(5)));
   if (parts.status_door) parts.status_door->Close(absl::Seconds(1));

@@ -37,6 +37,9 @@ void ShowDeployment(Session& session, const v1::Deployment& deployment) {
   sheet.Add("Certificate Type", deployment.certificate_type());
   sheet.Add("Connector",
             absl::StrCat(deployment.connector_display_name(), " (", deployment.connector(), ")"));
+  if (deployment.pin_mode() != v1::PIN_MODE_UNSPECIFIED) {
+    sheet.Add("PIN Mode", Word(v1::PinMode_Name(deployment.pin_mode())));
+  }
   sheet.Add("Deploy Date", TimeText(deployment.deploy_date(), session.zone(), true));
   sheet.Add("Activated", deployment.active() ? "yes" : "no",
             deployment.active() ? Color::kGreen : Color::kDim);
@@ -58,9 +61,17 @@ void ShowDeployment(Session& session, const v1::Deployment& deployment) {
   session.Print(sheet);
 }
 
+absl::StatusOr<v1::PinMode> ParsePinMode(const std::string& text) {
+  if (text.empty()) return v1::PIN_MODE_UNSPECIFIED;
+  if (text == "none") return v1::NO_PIN;
+  if (text == "default") return v1::DEFAULT_PIN;
+  if (text == "individual") return v1::INDIVIDUAL_PIN;
+  return base::InvalidField("pin-mode", "PIN_MODE", "must be none, default or individual");
+}
+
 Command Create() {
   struct Arguments : CreateOptions {
-    std::string location, type = "wbm", connector, deploy_date, deadline;
+    std::string location, type = "wbm", connector, pin_mode, deploy_date, deadline;
     bool activate = false, watch = false;
   };
   auto args = std::make_shared<Arguments>();
@@ -78,15 +89,17 @@ Command Create() {
       "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date now --activate "
       "--watch",
       "phonepki deployment create --location Bremen --connector WBM --deploy-date '2026-12-05 02:00' "
-      "--activate"};
+      "--activate",
+      "phonepki deployment create --location Bremen --type secure-mode --pin-mode none --activate"};
   command.options = {
       Value("--location", "LOCATION", "Location", &args->location).Required().Completing(Complete::kLocation),
       Value("--type", "TYPE", "Certificate Type, one of `phonepki deployment types`; default wbm",
             &args->type),
-      Value("--connector,--pki", "CONNECTOR", "Import from PKI: the connector to issue from",
+      Value("--connector,--pki", "CONNECTOR",
+            "Import from PKI: the connector to issue from; of secure-mode the client credential's",
             &args->connector)
-          .Required()
           .Completing(Complete::kConnector),
+      Value("--pin-mode", "MODE", "secure-mode only: none, default or individual", &args->pin_mode),
       Value("--deploy-date", "TIME", "Deploy Date: now (default), +2h, '2026-12-01 02:00' or RFC 3339",
             &args->deploy_date),
       Value("--job-deadline", "DURATION", "how long a phone may take, such as 8h or 3d; default the server's",
@@ -98,7 +111,9 @@ Command Create() {
     v1::CreateDeploymentRequest request;
     request.set_location(ResourceName("locations", args->location));
     request.set_certificate_type(CertificateType(args->type));
-    request.set_connector(ResourceName("connectors", args->connector));
+    if (!args->connector.empty()) request.set_connector(ResourceName("connectors", args->connector));
+    ASSIGN_OR_RETURN(v1::PinMode mode, ParsePinMode(args->pin_mode));
+    request.set_pin_mode(mode);
     request.set_activate(args->activate);
     // "now" stays unset: the server's clock decides, not ours.
     if (!args->deploy_date.empty() && !absl::EqualsIgnoreCase(args->deploy_date, "now")) {

@@ -16,7 +16,7 @@ namespace phonepki::provisioning {
 enum class Admission { kOpen, kKnownDevices, kNetworks };
 
 // What a phone gets that may not talk here (U11).
-enum class Refusal { kCleanUp, kForbidden, kClose };
+enum class Refusal { kCleanUp, kForbidden };
 
 struct DeliveryOptions {
   Admission admission = Admission::kOpen;  // who may register in default mode

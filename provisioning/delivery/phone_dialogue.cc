@@ -515,8 +515,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
     ASSIGN_OR_RETURN(db::DeviceRecord device, db::LockDevice(tx, session.device_id));
     ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
     const bool renewal = device.security_state == db::security_state::kSecure;
-    RETURN_IF_ERROR(enrolment_.Written(tx, device, job, *session.job,
-                                       renewal ? pin_mode::kNone : deployment.pin_mode));
+    RETURN_IF_ERROR(
+        enrolment_.Written(tx, device, job, *session.job, renewal ? pin_mode::kNone : deployment.pin_mode));
     RETURN_IF_ERROR(db::FinishJobSession(tx, session).status());
     Answer answer;
     // A new phone comes to the secure door by itself; one that is there already must be told to come again.

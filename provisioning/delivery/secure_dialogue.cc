@@ -7,7 +7,6 @@
 #include "ca/x509/certificate.h"
 #include "db/deployment_repository.h"
 #include "provisioning/delivery/phone_dialogue.h"
-#include "provisioning/secure_mode/pin.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -28,10 +27,11 @@ absl::Status PhoneDialogue::Record(db::Tx& tx, const Contact& contact, const std
 
 void PhoneDialogue::OnRefused(const phone::RefusedClient& refused) {
   const absl::Status status = database_.InTransaction("client_refused", [&](db::Tx& tx) {
-    return watch_.Record(tx, refused.reason, "secure", refused.address, "",
-                         refused.certificate.empty()
-                             ? ""
-                             : absl::StrCat("certificate with SHA-256 ", ca::HexLower(ca::Sha256(refused.certificate))));
+    return watch_.Record(
+        tx, refused.reason, "secure", refused.address, "",
+        refused.certificate.empty()
+            ? ""
+            : absl::StrCat("certificate with SHA-256 ", ca::HexLower(ca::Sha256(refused.certificate))));
   });
   if (!status.ok()) base::LogWarn("security_event_not_stored", {{"error", status}});
 }
@@ -40,19 +40,22 @@ absl::StatusOr<std::optional<db::ClientCertificateRecord>> PhoneDialogue::Identi
     db::Tx& tx, const phone::HttpRequest& request, const std::string& mac) {
   ASSIGN_OR_RETURN(std::optional<db::ClientCertificateRecord> found,
                    db::FindClientCertificate(tx, ca::Sha256(request.client_certificate)));
-  const auto refuse = [&](const char* kind,
-                          const std::string& detail) -> absl::StatusOr<std::optional<db::ClientCertificateRecord>> {
+  const auto refuse =
+      [&](const char* kind,
+          const std::string& detail) -> absl::StatusOr<std::optional<db::ClientCertificateRecord>> {
     RETURN_IF_ERROR(watch_.Record(tx, kind, "secure", request.remote_address, mac, detail));
     return std::optional<db::ClientCertificateRecord>();
   };
-  if (!found) return refuse(security_event::kUnknownCertificate, "issued by our CA, but to no phone that we know");
+  if (!found)
+    return refuse(security_event::kUnknownCertificate, "issued by our CA, but to no phone that we know");
   if (!IsLive(*found)) {
     return refuse(security_event::kFormerCertificate,
                   absl::StrCat("a certificate of ", found->mac, " that is ",
                                found->expired ? "expired" : found->state));
   }
   if (!mac.empty() && mac != found->mac) {
-    return refuse(security_event::kOtherPhonesCertificate, absl::StrCat("the certificate is of ", found->mac));
+    return refuse(security_event::kOtherPhonesCertificate,
+                  absl::StrCat("the certificate is of ", found->mac));
   }
   return found;
 }
@@ -66,7 +69,8 @@ bool PhoneDialogue::IsSessionOf(const Contact& contact, const db::SessionRecord&
 absl::StatusOr<bool> PhoneDialogue::MayTalkInDefaultMode(db::Tx& tx, const Contact& contact,
                                                          const std::optional<db::DeviceRecord>& device) {
   using namespace db::security_state;
-  if (!device || (device->security_state != kSecure && device->security_state != kDesynchronised)) return true;
+  if (!device || (device->security_state != kSecure && device->security_state != kDesynchronised))
+    return true;
   RETURN_IF_ERROR(Record(tx, contact, security_event::kDefaultModeRefused,
                          "this phone is in secure mode: it was reset at the desk, or somebody poses as it"));
   if (device->security_state == kSecure) {
@@ -92,9 +96,8 @@ absl::Status PhoneDialogue::RecordUncalledFor(db::Tx& tx, const Contact& contact
   return Record(tx, contact, security_event::kKnockExpired, "came too late for what it was asked to fetch");
 }
 
-absl::StatusOr<std::optional<PhoneDialogue::Answer>> PhoneDialogue::OnSecureContact(db::Tx& tx,
-                                                                                    const Contact& contact,
-                                                                                    db::DeviceRecord& device) {
+absl::StatusOr<std::optional<PhoneDialogue::Answer>> PhoneDialogue::OnSecureContact(
+    db::Tx& tx, const Contact& contact, db::DeviceRecord& device) {
   if (contact.caller->state == "active") {
     if (device.security_state == db::security_state::kSecure) return std::optional<Answer>();
     device.security_state = db::security_state::kSecure;
@@ -152,16 +155,17 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnTan(db::Tx& tx, const Con
   if (!work.job) return Close(tx, work.session);
   const db::JobRecord& job = *work.job;
   ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
-  ASSIGN_OR_RETURN(base::Secret pin, enrolment_.PinOf(tx, job.device_id, deployment.pin_mode));
-  if (TanMatches(pin, contact.message.Value(kTanItem))) {
+  ASSIGN_OR_RETURN(bool right,
+                   enrolment_.IsTan(tx, job.device_id, deployment.pin_mode, contact.message.Value(kTanItem)));
+  if (right) {
     RETURN_IF_ERROR(enrolment_.Complete(tx, job, *work.session.job));
     ASSIGN_OR_RETURN(bool more, db::FinishJobSession(tx, work.session));
     Answer answer;
     if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
     return answer;
   }
-  RETURN_IF_ERROR(Record(tx, contact, security_event::kWrongTan,
-                         "has the credentials, but not the end of the PIN"));
+  RETURN_IF_ERROR(
+      Record(tx, contact, security_event::kWrongTan, "has the credentials, but not the end of the PIN"));
   RETURN_IF_ERROR(db::IncrementTanFailures(tx, job.device_id).status());
   RETURN_IF_ERROR(enrolment_.Fail(tx, job, *work.session.job, db::security_state::kDefault,
                                   db::job_reason::kWrongTan, "wrong TAN from device"));
@@ -179,8 +183,8 @@ absl::Status PhoneDialogue::OnPinRetriesExceeded(db::Tx& tx, const Contact& cont
       device->ip_address != contact.request.remote_address) {
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(
-      Record(tx, contact, security_event::kPinRetriesExceeded, "too many wrong PINs were typed at the phone"));
+  RETURN_IF_ERROR(Record(tx, contact, security_event::kPinRetriesExceeded,
+                         "too many wrong PINs were typed at the phone"));
   ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindEnrolmentJob(tx, device->id, kSecureModeSlot));
   if (!job) {
     return db::SetSecurityState(tx, {device->id}, db::security_state::kPinExhausted,

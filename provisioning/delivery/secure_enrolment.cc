@@ -1,12 +1,10 @@
 #include "provisioning/delivery/secure_enrolment.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/time/clock.h>
 
-#include "base/error.h"
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
 #include "db/certificate_repository.h"
@@ -18,34 +16,24 @@ namespace {
 using phone::Item;
 
 // Two places on the phone: what the door presents now, and what it will present or did (wpi.md 6.2).
-constexpr int kServerCas = 2;
-constexpr int kMostCredentials = 100;
+constexpr int kServerCas = static_cast<int>(kMaxPhoneTrust);
+
+// Nobody: the default PIN.
+std::optional<std::int64_t> PinOwner(std::int64_t device_id, const std::string& mode) {
+  return mode == pin_mode::kIndividual ? std::optional<std::int64_t>(device_id) : std::nullopt;
+}
 
 }  // namespace
 
 absl::StatusOr<EnrolmentPlan> SecureEnrolment::Plan(db::Tx& tx, const db::DeviceRecord& device,
                                                     const db::DeploymentRecord& deployment) const {
   EnrolmentPlan plan;
-  ASSIGN_OR_RETURN(auto credentials, db::ListSecureCredentials(tx, db::credential_kind::kServer, INT64_MAX,
-                                                               kMostCredentials));
-  std::stable_partition(credentials.begin(), credentials.end(),
-                        [](const db::SecureCredentialRecord& credential) { return credential.active; });
-  if (credentials.empty() || !credentials.front().active) {
-    return base::WithReason(absl::FailedPreconditionError(
-                                "there is no active server credential for the secure door: create one first"),
-                            "SECURE_SERVER_CREDENTIAL_MISSING");
-  }
-  for (const db::SecureCredentialRecord& credential : credentials) {
-    const std::string pem = ca::ToPem(credential.chain.back());
-    if (static_cast<int>(plan.server_cas.size()) < kServerCas &&
-        std::find(plan.server_cas.begin(), plan.server_cas.end(), pem) == plan.server_cas.end()) {
-      plan.server_cas.push_back(pem);
-    }
-  }
+  ASSIGN_OR_RETURN(std::vector<base::Bytes> trust, credentials_.PhoneTrust(tx));
+  for (const base::Bytes& certificate : trust) plan.server_cas.push_back(ca::ToPem(certificate));
   plan.renewal = device.security_state == db::security_state::kSecure;
   plan.mode = plan.renewal ? pin_mode::kNone : deployment.pin_mode;
   if (plan.mode != pin_mode::kNone) {
-    ASSIGN_OR_RETURN(plan.pin, pins_(tx, device.id, plan.mode));
+    ASSIGN_OR_RETURN(plan.pin, pins_.ForEnrolment(tx, PinOwner(device.id, plan.mode)));
   }
   return plan;
 }
@@ -54,8 +42,8 @@ absl::StatusOr<std::vector<Item>> SecureEnrolment::Items(const EnrolmentPlan& pl
   std::vector<Item> credentials;
   credentials.push_back(std::move(certificate));
   for (int i = 0; i < kServerCas; ++i) {
-    credentials.push_back({"dls-server-ca", i,
-                           i < static_cast<int>(plan.server_cas.size()) ? plan.server_cas[i] : "", ""});
+    credentials.push_back(
+        {"dls-server-ca", i, i < static_cast<int>(plan.server_cas.size()) ? plan.server_cas[i] : "", ""});
   }
   credentials.push_back({"dls-secure-port", std::nullopt, absl::StrCat(options_.secure_port), ""});
   if (plan.renewal) return credentials;
@@ -92,12 +80,19 @@ absl::Status SecureEnrolment::Written(db::Tx& tx, const db::DeviceRecord& device
       pin ? "Awaiting PIN: credentials are on the phone" : "credentials are on the phone");
 }
 
-absl::Status SecureEnrolment::Complete(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence) const {
+absl::StatusOr<bool> SecureEnrolment::IsTan(db::Tx& tx, std::int64_t device_id, const std::string& mode,
+                                            const std::string& tan) const {
+  ASSIGN_OR_RETURN(std::optional<base::Secret> pin, pins_.ForTan(tx, PinOwner(device_id, mode)));
+  return pin && TanMatches(*pin, tan);
+}
+
+absl::Status SecureEnrolment::Complete(db::Tx& tx, const db::JobRecord& job,
+                                       const db::JobFence& fence) const {
   db::JobRelease release{fence, db::job_state::kSucceeded, db::job_reason::kVerified,
                          "the phone called the secure door with its new certificate"};
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
-  RETURN_IF_ERROR(db::ActivateCertificates(tx, {job.device_id}, kSecureModeSlot, {job.certificate_id.value_or(0)},
-                                           options_.erase_keys));
+  RETURN_IF_ERROR(db::ActivateCertificates(tx, {job.device_id}, kSecureModeSlot,
+                                           {job.certificate_id.value_or(0)}, options_.erase_keys));
   RETURN_IF_ERROR(db::SetSecurityState(tx, {job.device_id}, db::security_state::kSecure,
                                        "in secure mode: mutual TLS with the new certificate"));
   RETURN_IF_ERROR(db::ResetTanFailures(tx, job.device_id));

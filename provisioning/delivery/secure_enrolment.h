@@ -3,11 +3,10 @@
 //   default door                     phone                            secure door
 //   WriteItems credentials ────────► keeps them, calls with them ───► certificate known, MAC agrees
 //     (under a PIN: secure-mode-data) (after the PIN was typed)       with a PIN: ReadItems bootstrapping-tan
-//   18443 stays open until then                                       → secure: 18443 is closed for this phone
+//   18443 stays open until then                                       → secure: 18443 is closed for this
+//   phone
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,6 +23,8 @@
 #include "provisioning/delivery/delivery_options.h"
 #include "provisioning/phone/wpi_message.h"
 #include "provisioning/secure_mode/secure_mode_data.h"
+#include "provisioning/security/secure_credentials.h"
+#include "provisioning/security/security_pins.h"
 
 namespace phonepki::provisioning {
 
@@ -34,10 +35,6 @@ inline constexpr char kNone[] = "none";
 inline constexpr char kDefault[] = "default";
 inline constexpr char kIndividual[] = "individual";
 }  // namespace pin_mode
-
-// The PIN of a device in that mode; made when there is none yet.
-using PinSource =
-    std::function<absl::StatusOr<base::Secret>(db::Tx& tx, std::int64_t device_id, const std::string& mode)>;
 
 // What goes along with the client certificate.
 struct EnrolmentPlan {
@@ -53,10 +50,11 @@ absl::Duration WaitForContact(const db::JobRecord& job);
 // Thread-safe.
 class SecureEnrolment {
  public:
-  SecureEnrolment(const DeliveryOptions& options, const SecureModeDataCodec& codec, PinSource pins)
-      : options_(options), codec_(codec), pins_(std::move(pins)) {}
+  SecureEnrolment(const DeliveryOptions& options, const SecureModeDataCodec& codec,
+                  SecureCredentials& credentials, SecurityPins& pins)
+      : options_(options), codec_(codec), credentials_(credentials), pins_(pins) {}
 
-  // kFailedPrecondition SECURE_SERVER_CREDENTIAL_MISSING: phones would have nobody to call.
+  // kFailedPrecondition NO_SERVER_CREDENTIAL: phones would have nobody to call.
   absl::StatusOr<EnrolmentPlan> Plan(db::Tx& tx, const db::DeviceRecord& device,
                                      const db::DeploymentRecord& deployment) const;
   // The items to write, secret all of them. `certificate` is the item of the client certificate.
@@ -71,14 +69,15 @@ class SecureEnrolment {
   absl::Status Fail(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence, const std::string& state,
                     const std::string& reason, const std::string& text) const;
 
-  absl::StatusOr<base::Secret> PinOf(db::Tx& tx, std::int64_t device_id, const std::string& mode) const {
-    return pins_(tx, device_id, mode);
-  }
+  // Whether that is the end of the PIN that the device was enrolled with. False when the PIN is gone.
+  absl::StatusOr<bool> IsTan(db::Tx& tx, std::int64_t device_id, const std::string& mode,
+                             const std::string& tan) const;
 
  private:
   const DeliveryOptions& options_;
   const SecureModeDataCodec& codec_;
-  const PinSource pins_;
+  SecureCredentials& credentials_;
+  SecurityPins& pins_;
 };
 
 }  // namespace phonepki::provisioning

@@ -1,5 +1,5 @@
-// Who tried what at a phone door (design.md 7): recorded for people, in bounds, so that a flood of tries is no
-// flood of rows.
+// Who tried what at a phone door (design.md 7): recorded for people, in bounds, so that a flood of tries is
+// no flood of rows.
 #pragma once
 
 #include <string>
@@ -18,15 +18,17 @@ namespace phonepki::provisioning {
 namespace security_event {
 // At the default door.
 inline constexpr char kDefaultModeRefused[] = "DEFAULT_MODE_REFUSED";  // a secure phone's MAC (wpi.md 6.3)
-inline constexpr char kOtherAddress[] = "CALL_FROM_OTHER_ADDRESS";  // not from where we knocked
-inline constexpr char kNoKnock[] = "CALL_WITHOUT_KNOCK";            // solicited, but not by us
-inline constexpr char kKnockExpired[] = "KNOCK_EXPIRED";            // solicited by us, too long ago
+inline constexpr char kOtherAddress[] = "CALL_FROM_OTHER_ADDRESS";     // not from where we knocked
+inline constexpr char kNoKnock[] = "CALL_WITHOUT_KNOCK";               // solicited, but not by us
+inline constexpr char kKnockExpired[] = "KNOCK_EXPIRED";               // solicited by us, too long ago
 // At both.
-inline constexpr char kForeignSession[] = "FOREIGN_SESSION";  // a reply with a cookie that is not, or no longer, its
+inline constexpr char kForeignSession[] =
+    "FOREIGN_SESSION";  // a reply with a cookie that is not, or no longer, its
 inline constexpr char kPinRetriesExceeded[] = "PIN_RETRIES_EXCEEDED";
 // At the secure door.
 inline constexpr char kUnknownCertificate[] = "CLIENT_CERTIFICATE_UNKNOWN";
-inline constexpr char kFormerCertificate[] = "CLIENT_CERTIFICATE_NOT_CURRENT";  // superseded, revoked, discarded
+inline constexpr char kFormerCertificate[] =
+    "CLIENT_CERTIFICATE_NOT_CURRENT";  // superseded, revoked, discarded
 inline constexpr char kOtherPhonesCertificate[] = "CLIENT_CERTIFICATE_OF_OTHER_PHONE";
 inline constexpr char kWrongTan[] = "WRONG_TAN";
 }  // namespace security_event
@@ -34,11 +36,11 @@ inline constexpr char kWrongTan[] = "WRONG_TAN";
 // Thread-safe.
 class SecurityWatch {
  public:
-  // Within the transaction of the message, so that the record is as durable as what followed from it. The same
-  // kind from the same address about the same MAC is recorded once in ten seconds, and at most 100 in a second
-  // altogether; the others are only counted in the log.
-  absl::Status Record(db::Tx& tx, const std::string& kind, const std::string& door, const std::string& address,
-                      const std::string& mac, const std::string& detail);
+  // Within the transaction of the message, so that the record is as durable as what followed from it. The
+  // same kind from the same address about the same MAC is recorded once in ten seconds, and at most 100 in a
+  // second altogether; the others are only counted in the log.
+  absl::Status Record(db::Tx& tx, const std::string& kind, const std::string& door,
+                      const std::string& address, const std::string& mac, const std::string& detail);
 
  private:
   bool Admit(const std::string& key);

@@ -255,8 +255,10 @@ RPC(DeleteConnector) {
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "connector.delete", Name(id)}}));
   absl::Status status = db::DeleteConnector(tx, id);
   if (!absl::IsFailedPrecondition(status)) return status;
-  return base::WithReason(absl::FailedPreconditionError("deployments name this connector; delete them first"),
-                          "CONNECTOR_IN_USE");
+  return base::WithReason(
+      absl::FailedPreconditionError(
+          "deployments or credentials of secure mode name this connector; delete them first"),
+      "CONNECTOR_IN_USE");
 }
 END_RPC
 

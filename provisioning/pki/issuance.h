@@ -41,6 +41,21 @@ struct ConnectorTestResult {
   absl::Duration duration;
 };
 
+// Of a door of this server. Signed, its intent on record, not stored yet: the caller does so
+// (db::StoreIssued) together with what it is for.
+struct ServerCertificate {
+  std::int64_t certificate_id = 0;
+  base::Bytes certificate;
+  std::vector<base::Bytes> chain;  // issuing CA first, root last
+  ca::PrivateKey key;
+};
+
+// Where a connector issues from at this moment.
+struct IssuingCa {
+  std::int64_t ca_id = 0;
+  std::vector<base::Bytes> chain;  // the CA first, root last
+};
+
 // Thread-safe.
 class Issuance {
  public:
@@ -57,6 +72,17 @@ class Issuance {
   // B-035: end to end, thrown away, audited, no subject claimed. Does not ask whether the connector is
   // enabled.
   absl::StatusOr<ConnectorTestResult> Test(std::int64_t connector_id, const std::string& actor);
+
+  // A TLS server certificate for a door of this server (B-061): `names`, host names and IP addresses, are its
+  // alternative names, the first that fits is its common name; the rest of the subject, the validity and the
+  // key are the connector's. kInvalidArgument on "server_names": SERVER_NAMES_EMPTY, SAN_INVALID. Refusals of
+  // the connector as in IssueBatch. A rehearsal checks all and uses no CA key: no id, no certificate.
+  absl::StatusOr<ServerCertificate> IssueForServer(std::int64_t connector_id,
+                                                   const std::vector<std::string>& names, bool validate_only,
+                                                   const std::string& actor);
+
+  // Refusals of the connector as in IssueBatch.
+  absl::StatusOr<IssuingCa> GetIssuingCa(std::int64_t connector_id);
 
   // Certificate, key and parents up to but not including the root (C-01). kFailedPrecondition KEY_ERASED.
   absl::StatusOr<base::Secret> MakePkcs12(const db::DeliverableRecord& deliverable,

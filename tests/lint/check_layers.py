@@ -23,11 +23,16 @@ LAYERS = {
     "provisioning/phone": (("base",), ("boost", "openssl", "pugixml")),
     "provisioning/pki": (("base", "db", "ca", "ca/x509", "ca/keystore"), ()),
     "provisioning/secure_mode": (("base", "ca/x509"), ("openssl",)),
+    "provisioning/security": (
+        ("base", "db", "ca", "ca/x509", "ca/keystore", "provisioning/pki", "provisioning/secure_mode",
+         "provisioning/devices"),
+        (),
+    ),
     "provisioning/slots": (("base",), ("yaml",)),
     "provisioning/devices": (("base", "db", "ca/x509", "provisioning/phone"), ()),
     "provisioning/delivery": (
         ("base", "db", "ca", "ca/x509", "ca/keystore", "provisioning/phone", "provisioning/pki", "provisioning/devices",
-         "provisioning/slots", "provisioning/secure_mode"),
+         "provisioning/slots", "provisioning/secure_mode", "provisioning/security"),
         ("json", "openssl"),
     ),
     "provisioning": (("base", "db"), ()),
