@@ -23,6 +23,7 @@ constexpr Order kOrders[] = {
     {"call-end", [](Phone& phone) { return phone.EndCall(); }},
     {"offline", [](Phone& phone) { return phone.SwitchOff(); }},
     {"online", [](Phone& phone) { return phone.SwitchOn(); }},
+    {"default-security", [](Phone& phone) { return phone.ResetToDefaultSecurity(); }},
     {"factory-reset", [](Phone& phone) { return phone.FactoryReset(); }},
     {"local-change", [](Phone& phone) { return phone.ChangeLocally(); }},
 };
@@ -130,6 +131,7 @@ Json ControlDoor::Summary() const {
           {"on", count(&Phone::on)},
           {"in_call", count(&Phone::in_call)},
           {"in_session", count(&Phone::in_session)},
+          {"secure_mode", count(&Phone::secure)},
           {"factory_certificate", count(&Phone::has_factory_certificate)}};
 }
 

@@ -91,6 +91,14 @@ void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls
   fleet->add_option("--activation", run.activation, "When a written certificate is served")
       ->capture_default_str()
       ->check(CLI::IsMember({"immediate", "restart"}));
+  fleet
+      ->add_option(
+          "--secure-attempts", run.secure_attempts,
+          "Start-ups on the secure port before a phone that was just sent there goes on in default mode")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  fleet->add_flag("--check-server-name", run.check_server_name,
+                  "In secure mode the server's certificate must name its address");
   fleet->add_option("--startup-concurrency", run.startup_concurrency, "Phones that start up at the same time")
       ->capture_default_str();
   fleet->add_option("--retry-seconds", run.retry_seconds, "First pause before start-up is tried again")
@@ -147,7 +155,8 @@ CLI::App* AddControl(CLI::App& app, ControlOptions& control) {
   controller->add_option("path", control.path, "The fleet's --control")->required();
   controller
       ->add_option("command", control.command,
-                   "status, reboot, call-start, call-end, offline, online, factory-reset, local-change")
+                   "status, reboot, call-start, call-end, offline, online, default-security, factory-reset, "
+                   "local-change")
       ->required();
   controller->add_option("phone", control.phone, "Address or MAC address, or all");
   return controller;

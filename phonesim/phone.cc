@@ -67,7 +67,7 @@ bool Phone::SwitchOff() {
   ++life_;  // a reboot under way does not switch it on again
   if (!on_) return false;
   Record("offline");
-  on_ = in_session_ = in_call_ = false;
+  on_ = in_session_ = in_call_ = bootstrapping_ = false;
   solicited_again_ = call_back_ = false;  // of no use to a phone that starts up (wpi.md 4)
   contact_door_.Close();
   web_door_.Close();
@@ -104,6 +104,7 @@ bool Phone::FactoryReset() {
   Record("factory_reset");
   credential_ = world_.factory;
   after_restart_.reset();
+  security_ = {};
   local_changes_ = 0;
   changed_ = true;
   if (!world_.options.state_dir.empty()) std::remove(StateFile().c_str());
@@ -149,6 +150,8 @@ nlohmann::ordered_json Phone::Status() const {
           {"on", on_},
           {"in_call", in_call_},
           {"in_session", in_session_},
+          {"security", SecurityMode()},
+          {"client_serial", secure() ? security_.access->client.serial : ""},
           {"factory_certificate", has_factory_certificate()},
           {"serial", credential_.serial},
           {"subject", credential_.subject},

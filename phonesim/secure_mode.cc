@@ -1,0 +1,55 @@
+#include "phonesim/secure_mode.h"
+
+#include <cstdlib>
+
+namespace phonesim {
+namespace {
+
+constexpr char kGotoSecureMode[] = "goto-secure-mode";
+constexpr char kClientCertificate[] = "dls-client-certificate";
+constexpr char kServerCa[] = "dls-server-ca";
+constexpr char kSecurePort[] = "dls-secure-port";
+
+}  // namespace
+
+bool IsSecurityItem(const std::string& name) {
+  return name == kGotoSecureMode || name == kClientCertificate || name == kServerCa || name == kSecurePort;
+}
+
+std::string Apply(const Item& item, SecureAccess& access) {
+  if (item.name == kClientCertificate) {
+    std::optional<Credential> client = OpenEither(item.value, "");
+    if (!client) return "invalid data";
+    access.client = std::move(*client);
+  } else if (item.name == kServerCa) {
+    if (item.index != "0" && item.index != "1") return "invalid index";
+    if (!item.value.empty() && ReadCertificates(item.value).empty()) return "invalid data";
+    access.server_cas[item.index == "1"] = item.value;
+  } else if (item.name == kSecurePort) {
+    const int port = std::atoi(item.value.c_str());
+    if (port < 1 || port > 65535 || std::to_string(port) != item.value) return "invalid data";
+    access.port = port;
+  } else {
+    return "unknown item";
+  }
+  return "";
+}
+
+std::string Complete(SecureAccess& access, bool tls12_only) {
+  if (access.client.key_pem.empty()) return kClientCertificate;
+  if (access.server_cas[0].empty() && access.server_cas[1].empty()) return kServerCa;
+  if (access.port == 0) return kSecurePort;
+  auto tls = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
+  tls->set_verify_mode(asio::ssl::verify_peer);
+  tls->use_certificate_chain(asio::buffer(access.client.certificate_pem));
+  tls->use_private_key(asio::buffer(access.client.key_pem), asio::ssl::context::pem);
+  for (const std::string& ca : access.server_cas) {
+    if (!ca.empty()) tls->add_certificate_authority(asio::buffer(ca));
+  }
+  SSL_CTX_set_session_cache_mode(tls->native_handle(), SSL_SESS_CACHE_OFF);
+  if (tls12_only) SSL_CTX_set_max_proto_version(tls->native_handle(), TLS1_2_VERSION);
+  access.tls = std::move(tls);
+  return "";
+}
+
+}  // namespace phonesim

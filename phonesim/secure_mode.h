@@ -1,0 +1,36 @@
+// What a phone in secure mode holds: a client certificate of its own and the CAs of its server.
+#pragma once
+
+#include "phonesim/net.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "phonesim/credential.h"
+#include "phonesim/wpi.h"
+
+namespace phonesim {
+
+struct SecureAccess {
+  Credential client;
+  std::vector<std::string> server_cas = {"", ""};  // PEM by index; either may be empty
+  int port = 0;
+  // Presents the client certificate and accepts a server only under those CAs.
+  std::shared_ptr<asio::ssl::context> tls;
+};
+
+// How a phone stands with its server; default mode when there is no `access`.
+struct Security {
+  std::shared_ptr<const SecureAccess> access;      // proven: secure mode
+  std::shared_ptr<const SecureAccess> candidates;  // not tried yet, or in vain
+};
+
+// Is it one of the items that bring a SecureAccess, or lead to one?
+bool IsSecurityItem(const std::string& name);
+// Puts an item into the access; the item's status, empty when it is good.
+std::string Apply(const Item& item, SecureAccess& access);
+// Makes access.tls. The name of the item that is missing, or nothing.
+std::string Complete(SecureAccess& access, bool tls12_only);
+
+}  // namespace phonesim
