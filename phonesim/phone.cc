@@ -2,7 +2,7 @@
 
 #include <cstdio>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 
 #include "phonesim/addresses.h"
 
@@ -15,6 +15,17 @@ bool IsCp(const Options& options, int number) {
 
 bool IsV2(const Options& options, int number) {
   return options.profile == "v2r2" || (options.profile == "mix" && number % 3 == 1);
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A crash leaves the former content or the new one.
+void Replace(const std::string& path, const std::string& content) {
+  std::ofstream(path + ".new") << content;
+  std::rename((path + ".new").c_str(), path.c_str());
 }
 
 }  // namespace
@@ -107,7 +118,8 @@ bool Phone::FactoryReset() {
   security_ = {};
   local_changes_ = 0;
   changed_ = true;
-  if (!world_.options.state_dir.empty()) std::remove(StateFile().c_str());
+  if (!world_.options.state_dir.empty()) std::remove(StateFile(".pem").c_str());
+  SaveState();
   return Reboot();
 }
 
@@ -165,22 +177,26 @@ void Phone::Activate(Credential credential) {
                        {"subject", credential_.subject},
                        {"not_after", credential_.not_after}});
   if (world_.options.state_dir.empty()) return;
-  const std::string path = StateFile();
-  std::ofstream(path + ".new") << credential_.certificate_pem << credential_.key_pem;
-  std::rename((path + ".new").c_str(), path.c_str());
+  Replace(StateFile(".pem"), credential_.certificate_pem + credential_.key_pem);
 }
 
-std::string Phone::StateFile() const {
-  return world_.options.state_dir + "/" + mac_ + ".pem";
+std::string Phone::StateFile(const char* ending) const {
+  return world_.options.state_dir + "/" + mac_ + ending;
+}
+
+void Phone::SaveState() const {
+  if (world_.options.state_dir.empty()) return;
+  Replace(StateFile(".json"), nlohmann::ordered_json{{"security", Save(security_)}}.dump());
 }
 
 void Phone::LoadState() {
   if (world_.options.state_dir.empty()) return;
-  std::ifstream file(StateFile());
-  if (!file.is_open()) return;
-  std::stringstream text;
-  text << file.rdbuf();
-  if (std::optional<Credential> kept = FromPem(text.str(), text.str())) credential_ = std::move(*kept);
+  const std::string web = ReadFile(StateFile(".pem"));
+  if (std::optional<Credential> kept = FromPem(web, web)) credential_ = std::move(*kept);
+  const auto state = nlohmann::ordered_json::parse(ReadFile(StateFile(".json")), nullptr, false);
+  if (!state.is_object()) return;
+  if (const auto saved = state.find("security"); saved != state.end())
+    security_ = LoadSecurity(*saved, profile_ == Profile::kCp);
 }
 
 }  // namespace phonesim

@@ -117,8 +117,10 @@ class Phone : public std::enable_shared_from_this<Phone> {
   awaitable<void> SwitchOnAfter(double seconds);
   awaitable<void> EndCallAfter(double seconds);
   void Activate(Credential credential);
-  std::string StateFile() const;
+  std::string StateFile(const char* ending) const;
   void LoadState();
+  // All but the certificate of the web server, which has a file of its own.
+  void SaveState() const;
   bool Chance(double share) { return share > 0 && std::uniform_real_distribution<>(0, 1)(random_) < share; }
   double Pace() const { return slow_ ? world_.options.slow_octets_per_second : 0; }
   void Record(const std::string& event, const nlohmann::ordered_json& more = {});

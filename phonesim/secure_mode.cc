@@ -10,7 +10,50 @@ constexpr char kClientCertificate[] = "dls-client-certificate";
 constexpr char kServerCa[] = "dls-server-ca";
 constexpr char kSecurePort[] = "dls-secure-port";
 
+using Json = nlohmann::ordered_json;
+
+std::string Text(const Json& saved, const char* key) {
+  const auto found = saved.find(key);
+  return found != saved.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+int Number(const Json& saved, const char* key) {
+  const auto found = saved.find(key);
+  return found != saved.end() && found->is_number_integer() ? found->get<int>() : 0;
+}
+
+Json SaveAccess(const SecureAccess& access) {
+  return {{"client", access.client.certificate_pem + access.client.key_pem},
+          {"server_ca_0", access.server_cas[0]},
+          {"server_ca_1", access.server_cas[1]},
+          {"port", access.port}};
+}
+
+std::shared_ptr<const SecureAccess> LoadAccess(const Json& saved, const char* key, bool tls12_only) {
+  const auto found = saved.find(key);
+  if (found == saved.end() || !found->is_object()) return nullptr;
+  const std::string client = Text(*found, "client");
+  SecureAccess access;
+  if (std::optional<Credential> kept = FromPem(client, client)) access.client = std::move(*kept);
+  access.server_cas = {Text(*found, "server_ca_0"), Text(*found, "server_ca_1")};
+  access.port = Number(*found, "port");
+  if (!Complete(access, tls12_only).empty()) return nullptr;
+  return std::make_shared<const SecureAccess>(std::move(access));
+}
+
 }  // namespace
+
+Json Save(const Security& security) {
+  Json saved = Json::object();
+  if (security.access) saved["access"] = SaveAccess(*security.access);
+  if (security.candidates) saved["candidates"] = SaveAccess(*security.candidates);
+  return saved;
+}
+
+Security LoadSecurity(const Json& saved, bool tls12_only) {
+  if (!saved.is_object()) return {};
+  return {LoadAccess(saved, "access", tls12_only), LoadAccess(saved, "candidates", tls12_only)};
+}
 
 bool IsSecurityItem(const std::string& name) {
   return name == kGotoSecureMode || name == kClientCertificate || name == kServerCa || name == kSecurePort;
@@ -49,6 +92,7 @@ std::string Complete(SecureAccess& access, bool tls12_only) {
   SSL_CTX_set_session_cache_mode(tls->native_handle(), SSL_SESS_CACHE_OFF);
   if (tls12_only) SSL_CTX_set_max_proto_version(tls->native_handle(), TLS1_2_VERSION);
   access.tls = std::move(tls);
+  access.client.tls.reset();
   return "";
 }
 

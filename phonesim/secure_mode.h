@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "phonesim/credential.h"
 #include "phonesim/wpi.h"
 
@@ -25,6 +27,10 @@ struct Security {
   std::shared_ptr<const SecureAccess> access;      // proven: secure mode
   std::shared_ptr<const SecureAccess> candidates;  // not tried yet, or in vain
 };
+
+// For --state-dir. What cannot be read is left out.
+nlohmann::ordered_json Save(const Security& security);
+Security LoadSecurity(const nlohmann::ordered_json& saved, bool tls12_only);
 
 // Is it one of the items that bring a SecureAccess, or lead to one?
 bool IsSecurityItem(const std::string& name);

@@ -58,6 +58,7 @@ void Phone::TakeSecurityItems(const Incoming& message, Outgoing* reply) {
     return;
   }
   security_.access = completed;
+  SaveState();
   if (completed->client.sha256 == former) return;
   Record("slot_written", {{"item", "dls-client-certificate"},
                           {"index", ""},
@@ -67,6 +68,7 @@ void Phone::TakeSecurityItems(const Incoming& message, Outgoing* reply) {
 
 void Phone::AcceptInvitation() {
   security_ = *std::exchange(invited_, std::nullopt);
+  SaveState();
   bootstrapping_ = true;
   Spawn(EnterSecureMode());
 }
@@ -92,6 +94,7 @@ awaitable<void> Phone::EnterSecureMode() {
 
 void Phone::Entered(const std::shared_ptr<const SecureAccess>& candidates) {
   security_ = {candidates, nullptr};
+  SaveState();
   Record("secure_mode_entered",
          {{"serial", candidates->client.serial}, {"sha256", candidates->client.sha256}});
 }
@@ -103,6 +106,7 @@ bool Phone::ResetToDefaultSecurity() {
   in_session_ = bootstrapping_ = solicited_again_ = false;
   dls_.Disconnect();
   security_ = {};
+  SaveState();
   Spawn(StartUp());
   return true;
 }

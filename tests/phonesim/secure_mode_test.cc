@@ -307,5 +307,29 @@ TEST_F(SecureModeTest, AFactoryResetLeavesSecureMode) {
   EXPECT_FALSE(dls_->heard().back().secure);
 }
 
+TEST_F(SecureModeTest, SecureModeSurvivesARestartOfTheSimulator) {
+  options_.state_dir = dir_.path();
+  StartInSecureMode();
+  StartPhone();
+  EXPECT_TRUE(phone_->secure());
+  ASSERT_TRUE(UntilCount("cleanup_received", 1));
+  EXPECT_EQ(dls_->heard().back().client_serial, "7");
+  phone_->ResetToDefaultSecurity();
+  StartPhone();
+  EXPECT_FALSE(phone_->secure());
+}
+
+TEST_F(SecureModeTest, CredentialsThatWereTriedInVainSurviveARestartToo) {
+  options_.state_dir = dir_.path();
+  StartServer(server_);
+  dls_->Say(kDefaultPort, "WriteItems", NoPin(client_));
+  dls_->RefuseSecure(8);
+  StartPhone();
+  ASSERT_TRUE(UntilCount("cleanup_received", 2));
+  EXPECT_FALSE(phone_->secure());
+  StartPhone();
+  ASSERT_TRUE(UntilCount("secure_mode_entered", 1));
+}
+
 }  // namespace
 }  // namespace phonesim
