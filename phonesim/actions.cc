@@ -108,6 +108,11 @@ Outgoing Phone::Read(const Incoming& message) {
   Record("read");
   Outgoing reply = Accepted("ReadItems");
   for (const Item& item : message.items) {
+    if (item.name == "bootstrapping-tan" && proving_ && !security_.tan.empty()) {
+      tan_told_ = true;
+      reply.items.push_back({item.name, "", security_.tan, ""});
+      continue;
+    }
     const bool known = item.name == "wbm-server-certificate-info" && world_.options.info_format != "failed";
     if (!known) {
       reply.items.push_back({item.name, item.index, "", "failed"});

@@ -56,9 +56,10 @@ Outgoing Phone::Initial(const std::string& reason, bool changed) const {
 awaitable<void> Phone::Boot() {
   auto self = shared_from_this();
   Record("boot");
+  if (security_.sealed) Spawn(TypePins());
   if (security_.candidates) {
     bootstrapping_ = true;
-    co_await EnterSecureMode();
+    co_await EnterSecureMode(security_.candidates);
   } else {
     co_await StartUp();
   }
@@ -78,7 +79,7 @@ awaitable<void> Phone::StartUp() {
   auto self = shared_from_this();
   const int life = life_;
   double wait = world_.options.retry_seconds;
-  while (life == life_) {
+  while (life == life_ && !bootstrapping_) {
     const bool done = co_await TryStartUp(nullptr);
     if (done || life != life_) break;
     co_await Sleep(wait);
@@ -111,6 +112,8 @@ awaitable<bool> Phone::Session(std::string reason, std::shared_ptr<const SecureA
   const int life = life_;
   in_session_ = true;
   invited_.reset();
+  proving_ = candidates;
+  tan_told_ = false;
   // What a session writes counts from the next one on.
   DlsClient::Route route;
   if (reason == "solicited") std::swap(route, call_back_to_);
@@ -120,7 +123,7 @@ awaitable<bool> Phone::Session(std::string reason, std::shared_ptr<const SecureA
   }
   dls_.Take(std::move(route));
   const bool had_changed = std::exchange(changed_, false);
-  const bool done = co_await Talk(std::move(reason), had_changed, std::move(candidates));
+  const bool done = co_await Talk(std::move(reason), had_changed);
   if (life != life_) co_return false;
   changed_ |= had_changed && !done;
   dls_.Disconnect();
@@ -129,12 +132,15 @@ awaitable<bool> Phone::Session(std::string reason, std::shared_ptr<const SecureA
   co_return done;
 }
 
-awaitable<bool> Phone::Talk(std::string reason, bool changed,
-                            std::shared_ptr<const SecureAccess> candidates) {
+awaitable<bool> Phone::Talk(std::string reason, bool changed) {
   const int life = life_;
-  const bool secure = candidates || security_.access;
+  const bool secure = proving_ || security_.access;
   Record("session_open", {{"reason", reason}, {"secure", secure}});
   Outgoing message = Initial(reason, changed);
+  if (reason == "clean-up") {
+    message.items.push_back({"cleanup-reason", "", "password retries exceeded", ""});
+    Record("cleanup_sent");
+  }
   // CP firmware sends a stale cookie of an earlier session along.
   if (profile_ != Profile::kCp) dls_.ForgetCookie();
   bool goes_on = true, answered = false;
@@ -164,10 +170,10 @@ awaitable<bool> Phone::Talk(std::string reason, bool changed,
       continue;
     }
     tries = 0;
-    if (message.reason == "clean-up") co_return false;  // whatever the server says to it
+    if (message.reason == "clean-up") co_return reason == "clean-up";  // whatever the server says
     const Incoming incoming = Parse(*answer);
     if (incoming.ok && incoming.nonce == message.nonce) {
-      if (candidates && !answered) Entered(candidates);
+      if (proving_) ProveCandidates(incoming);
       answered = true;
       message = Act(incoming, &goes_on);
       if (life != life_) co_return true;

@@ -42,6 +42,8 @@ class Phone : public std::enable_shared_from_this<Phone> {
   bool SwitchOff();
   bool SwitchOn();
   bool Reboot();
+  // Somebody types it. False when the phone does not ask for one.
+  bool TypePin(const std::string& pin);
   // Forgets secure mode and calls the server in default mode.
   bool ResetToDefaultSecurity();
   // Certificate and state are those of a new phone. Reboots.
@@ -55,6 +57,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   bool on() const { return on_; }
   bool in_call() const { return in_call_; }
   bool in_session() const { return in_session_; }
+  bool awaiting_pin() const { return security_.sealed.has_value(); }
   bool secure() const { return security_.access != nullptr; }
   bool has_factory_certificate() const { return credential_.sha256 == world_.factory.sha256; }
   nlohmann::ordered_json Status() const;
@@ -81,7 +84,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   awaitable<void> LocalChanges();
   // True when the server closed the session properly.
   awaitable<bool> Session(std::string reason, std::shared_ptr<const SecureAccess> candidates = nullptr);
-  awaitable<bool> Talk(std::string reason, bool changed, std::shared_ptr<const SecureAccess> candidates);
+  awaitable<bool> Talk(std::string reason, bool changed);
   Outgoing Initial(const std::string& reason, bool changed) const;
   Item KeyLabel(int key) const;
   std::string RandomNonce();
@@ -104,9 +107,13 @@ class Phone : public std::enable_shared_from_this<Phone> {
   void TakeSecurityItems(const Incoming& message, Outgoing* reply);
   void AcceptInvitation();
   // Tries the candidates on the secure port; after some failures the phone goes on in default mode.
-  awaitable<void> EnterSecureMode();
-  // The session with these candidates got its first answer.
-  void Entered(const std::shared_ptr<const SecureAccess>& candidates);
+  awaitable<void> EnterSecureMode(std::shared_ptr<const SecureAccess> candidates);
+  // The session with these candidates got a message: it may prove them.
+  void ProveCandidates(const Incoming& message);
+  // Somebody who knows the PINs of the options types them.
+  awaitable<void> TypePins();
+  // Tells the server that there were too many wrong ones.
+  awaitable<void> GiveUpPin();
   const char* SecurityMode() const;
 
   // phone.cc
@@ -136,8 +143,11 @@ class Phone : public std::enable_shared_from_this<Phone> {
   Credential credential_;
   std::optional<Credential> after_restart_;
   Security security_;
-  std::optional<Security> invited_;  // by this session: valid when the server closes it properly
-  bool bootstrapping_ = false;       // secure mode's candidates are being tried
+  std::optional<Security> invited_;              // by this session: valid when the server closes it properly
+  std::shared_ptr<const SecureAccess> proving_;  // the candidates that this session uses
+  bool bootstrapping_ = false;                   // secure mode's candidates are being tried
+  bool tan_told_ = false;                        // in this session
+  int invitations_ = 0;
 
   int life_ = 0, calls_ = 0;
   bool on_ = true, in_session_ = false, in_call_ = false;

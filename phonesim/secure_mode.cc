@@ -1,6 +1,12 @@
 #include "phonesim/secure_mode.h"
 
 #include <cstdlib>
+#include <fstream>
+
+#include <openssl/cms.h>
+#include <openssl/err.h>
+
+#include "phonesim/addresses.h"
 
 namespace phonesim {
 namespace {
@@ -9,6 +15,7 @@ constexpr char kGotoSecureMode[] = "goto-secure-mode";
 constexpr char kClientCertificate[] = "dls-client-certificate";
 constexpr char kServerCa[] = "dls-server-ca";
 constexpr char kSecurePort[] = "dls-secure-port";
+constexpr char kSecureModeData[] = "secure-mode-data";
 
 using Json = nlohmann::ordered_json;
 
@@ -47,16 +54,29 @@ Json Save(const Security& security) {
   Json saved = Json::object();
   if (security.access) saved["access"] = SaveAccess(*security.access);
   if (security.candidates) saved["candidates"] = SaveAccess(*security.candidates);
+  if (!security.tan.empty()) saved["tan"] = security.tan;
+  if (security.sealed) {
+    saved["sealed"] = {{"data", security.sealed->data},
+                       {"max_retries", security.sealed->max_retries},
+                       {"wrong", security.sealed->wrong}};
+  }
   return saved;
 }
 
 Security LoadSecurity(const Json& saved, bool tls12_only) {
   if (!saved.is_object()) return {};
-  return {LoadAccess(saved, "access", tls12_only), LoadAccess(saved, "candidates", tls12_only)};
+  Security security{LoadAccess(saved, "access", tls12_only), LoadAccess(saved, "candidates", tls12_only),
+                    Text(saved, "tan"), std::nullopt};
+  if (const auto sealed = saved.find("sealed"); sealed != saved.end() && sealed->is_object()) {
+    security.sealed =
+        SealedAccess{Text(*sealed, "data"), Number(*sealed, "max_retries"), Number(*sealed, "wrong")};
+  }
+  return security;
 }
 
 bool IsSecurityItem(const std::string& name) {
-  return name == kGotoSecureMode || name == kClientCertificate || name == kServerCa || name == kSecurePort;
+  return name == kGotoSecureMode || name == kClientCertificate || name == kServerCa || name == kSecurePort ||
+         name == kSecureModeData;
 }
 
 std::string Apply(const Item& item, SecureAccess& access) {
@@ -76,6 +96,54 @@ std::string Apply(const Item& item, SecureAccess& access) {
     return "unknown item";
   }
   return "";
+}
+
+std::optional<std::vector<Item>> Unseal(const std::string& data, const std::string& password) {
+  const std::string der = DecodeBase64(data);
+  BIO* in = BIO_new_mem_buf(der.data(), static_cast<int>(der.size()));
+  CMS_ContentInfo* cms = d2i_CMS_bio(in, nullptr);
+  BIO_free(in);
+  if (cms == nullptr) return std::nullopt;
+  std::string octets = password;
+  BIO* out = BIO_new(BIO_s_mem());
+  const bool opened = CMS_decrypt_set1_password(cms, reinterpret_cast<unsigned char*>(octets.data()),
+                                                static_cast<ossl_ssize_t>(octets.size())) == 1 &&
+                      CMS_decrypt(cms, nullptr, nullptr, nullptr, out, 0) == 1;
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(out, &text);
+  const std::string content(text, size);
+  BIO_free(out);
+  CMS_ContentInfo_free(cms);
+  ERR_clear_error();
+  if (!opened) return std::nullopt;
+  // A wrong password passes the padding once in a while, but never makes XML.
+  std::vector<Item> items = ParseItemList(content);
+  if (items.empty()) return std::nullopt;
+  return items;
+}
+
+bool LooksSealed(const std::string& data) {
+  const std::string der = DecodeBase64(data);
+  BIO* in = BIO_new_mem_buf(der.data(), static_cast<int>(der.size()));
+  CMS_ContentInfo* cms = d2i_CMS_bio(in, nullptr);
+  const bool sealed = cms != nullptr && OBJ_obj2nid(CMS_get0_type(cms)) == NID_pkcs7_enveloped;
+  CMS_ContentInfo_free(cms);
+  BIO_free(in);
+  ERR_clear_error();
+  return sealed;
+}
+
+std::vector<std::string> ReadPins(const std::string& path, const std::string& mac) {
+  std::vector<std::string> pins;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const auto comma = line.find(',');
+    if (comma == std::string::npos || UpperMac(line.substr(0, comma)) != mac) continue;
+    std::string pin = line.substr(comma + 1);
+    while (!pin.empty() && (pin.back() == '\r' || pin.back() == ' ')) pin.pop_back();
+    pins.push_back(pin);
+  }
+  return pins;
 }
 
 std::string Complete(SecureAccess& access, bool tls12_only) {

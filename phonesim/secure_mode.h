@@ -4,6 +4,7 @@
 #include "phonesim/net.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,10 +23,19 @@ struct SecureAccess {
   std::shared_ptr<asio::ssl::context> tls;
 };
 
+// What opens only with a PIN that somebody types.
+struct SealedAccess {
+  std::string data;  // Base64 (docs/secure-mode-data.md)
+  int max_retries = 3;
+  int wrong = 0;
+};
+
 // How a phone stands with its server; default mode when there is no `access`.
 struct Security {
   std::shared_ptr<const SecureAccess> access;      // proven: secure mode
   std::shared_ptr<const SecureAccess> candidates;  // not tried yet, or in vain
+  std::string tan;                                 // what a PIN left to tell with them
+  std::optional<SealedAccess> sealed;              // waits for its PIN
 };
 
 // For --state-dir. What cannot be read is left out.
@@ -36,6 +46,12 @@ Security LoadSecurity(const nlohmann::ordered_json& saved, bool tls12_only);
 bool IsSecurityItem(const std::string& name);
 // Puts an item into the access; the item's status, empty when it is good.
 std::string Apply(const Item& item, SecureAccess& access);
+// The items in there; nothing when the password does not open it.
+std::optional<std::vector<Item>> Unseal(const std::string& data, const std::string& password);
+// Could it be such data at all?
+bool LooksSealed(const std::string& data);
+// The PINs of a phone in a file of lines MAC,PIN, in their order.
+std::vector<std::string> ReadPins(const std::string& path, const std::string& mac);
 // Makes access.tls. The name of the item that is missing, or nothing.
 std::string Complete(SecureAccess& access, bool tls12_only);
 

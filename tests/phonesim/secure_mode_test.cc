@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "phonesim/phone.h"
+#include "provisioning/secure_mode/cms_codec.h"
 #include "tests/phonesim/fake_dls.h"
 #include "tests/testing/temp_dir.h"
 
@@ -106,6 +107,29 @@ class SecureModeTest : public testing::Test {
     items.insert(items.begin(), {"goto-secure-mode", "", "nopin", ""});
     return items;
   }
+  // The server's own codec: the simulator opens what that makes.
+  static std::string Seal(const std::vector<Item>& items, const std::string& password) {
+    std::vector<phonepki::provisioning::SecureModeItem> sealed;
+    for (const Item& item : items) {
+      sealed.push_back({item.name, item.index.empty() ? std::nullopt : std::optional(std::stoi(item.index)),
+                        phonepki::base::Secret(item.value)});
+    }
+    return phonepki::provisioning::CmsCodec(1000).Seal(sealed, phonepki::base::Secret(password)).value();
+  }
+  std::vector<Item> Pin(const Credential& client) const {
+    return {{"goto-secure-mode", "", "pin", ""},
+            {"secure-mode-data", "", Seal(Access(client), "48151"), ""},
+            {"max-pin-retries", "", "2", ""}};
+  }
+  // A phone that asks for the PIN 48151623, two wrong ones at most.
+  void StartAwaitingPin() {
+    StartServer(server_);
+    dls_->Say(kDefaultPort, "WriteItems", Pin(client_));
+    StartPhone();
+    ASSERT_TRUE(UntilCount("awaiting_pin", 1));
+    ASSERT_EQ(Count("cleanup_received"), 1);
+  }
+  void AskForTan() { dls_->Say(kSecurePort, "ReadItems", {{"bootstrapping-tan", "", "", ""}}); }
   // A phone with the client certificate 7.
   void StartInSecureMode() {
     StartServer(server_);
@@ -305,6 +329,133 @@ TEST_F(SecureModeTest, AFactoryResetLeavesSecureMode) {
   ASSERT_TRUE(UntilCount("cleanup_received", 3));
   EXPECT_FALSE(phone_->secure());
   EXPECT_FALSE(dls_->heard().back().secure);
+}
+
+TEST_F(SecureModeTest, WithARightPinThePhoneTellsTheTanOnTheSecurePort) {
+  StartAwaitingPin();
+  EXPECT_EQ(phone_->Status()["security"], "awaiting-pin");
+  EXPECT_THAT(dls_->heard(), SizeIs(2)) << "nothing goes out before the PIN";
+  AskForTan();
+  EXPECT_TRUE(phone_->TypePin("48151623"));
+  ASSERT_TRUE(UntilCount("cleanup_received", 2));
+  const auto& heard = dls_->heard();
+  ASSERT_THAT(heard, SizeIs(4));
+  EXPECT_EQ(heard[2].reason, "start-up");
+  EXPECT_EQ(heard[2].client_serial, "7");
+  EXPECT_EQ(heard[3].items.at("bootstrapping-tan"), "623");
+  EXPECT_TRUE(phone_->secure());
+  EXPECT_FALSE(phone_->TypePin("48151623")) << "nobody asks";
+  EXPECT_EQ(Ledger().find("48151"), std::string::npos) << "PINs are written nowhere";
+}
+
+TEST_F(SecureModeTest, TheTanIsToldOnNoOtherOccasion) {
+  StartAwaitingPin();
+  dls_->Say(kDefaultPort, "ReadItems", {{"bootstrapping-tan", "", "", ""}});
+  Knock("ContactMe=true");
+  ASSERT_TRUE(UntilCount("cleanup_received", 2));
+  EXPECT_EQ(dls_->heard().back().items.at("bootstrapping-tan"), "!failed");
+  AskForTan();
+  EXPECT_TRUE(phone_->TypePin("48151623"));
+  ASSERT_TRUE(UntilCount("secure_mode_entered", 1));
+  AskForTan();
+  Knock("ContactMe=true");
+  ASSERT_TRUE(UntilCount("cleanup_received", 4));
+  EXPECT_EQ(dls_->heard().back().items.at("bootstrapping-tan"), "!failed");
+}
+
+TEST_F(SecureModeTest, AWrongPinIsCountedAndMayBeCorrected) {
+  StartAwaitingPin();
+  AskForTan();
+  EXPECT_TRUE(phone_->TypePin("99999623"));
+  EXPECT_EQ(Count("pin_wrong"), 1);
+  EXPECT_TRUE(phone_->TypePin("48151623"));
+  ASSERT_TRUE(UntilCount("secure_mode_entered", 1));
+}
+
+TEST_F(SecureModeTest, AfterTooManyWrongPinsThePhoneTellsTheServerInDefaultMode) {
+  StartAwaitingPin();
+  EXPECT_TRUE(phone_->TypePin("99999623"));
+  EXPECT_TRUE(phone_->TypePin("623"));
+  ASSERT_TRUE(UntilCount("cleanup_sent", 1));
+  ASSERT_TRUE(Until([this] { return dls_->heard().size() == 3; }));
+  EXPECT_EQ(Count("pin_retries_exceeded"), 1);
+  const Heard& last = dls_->heard().back();
+  EXPECT_FALSE(last.secure);
+  EXPECT_EQ(last.reason, "clean-up");
+  EXPECT_EQ(last.items.at("cleanup-reason"), "password retries exceeded");
+  EXPECT_EQ(last.items.at("mac-addr"), phone_->mac());
+  EXPECT_FALSE(phone_->TypePin("48151623")) << "the data is gone";
+  EXPECT_EQ(phone_->Status()["security"], "default");
+}
+
+TEST_F(SecureModeTest, AWrongTanEndsBootstrapping) {
+  StartAwaitingPin();
+  AskForTan();
+  dls_->Say(kSecurePort, "CleanUp", {{"cleanup-reason", "", "wrong TAN from device", ""}});
+  EXPECT_TRUE(phone_->TypePin("48151999"));
+  ASSERT_TRUE(UntilCount("cleanup_received", 2));
+  EXPECT_EQ(dls_->heard().back().items.at("bootstrapping-tan"), "999");
+  EXPECT_EQ(Count("bootstrapping_failed"), 1);
+  EXPECT_EQ(Count("secure_mode_entered"), 0);
+  phone_->Reboot();
+  ASSERT_TRUE(UntilCount("cleanup_received", 3));
+  EXPECT_FALSE(dls_->heard().back().secure) << "the credentials are forgotten";
+}
+
+TEST_F(SecureModeTest, AServerThatDoesNotAskForTheTanProvesNothing) {
+  StartAwaitingPin();
+  EXPECT_TRUE(phone_->TypePin("48151623"));
+  ASSERT_TRUE(UntilCount("secure_connect_failed", 2));
+  ASSERT_TRUE(UntilCount("cleanup_received", 4));
+  EXPECT_FALSE(phone_->secure());
+  EXPECT_FALSE(dls_->heard().back().secure);
+}
+
+TEST_F(SecureModeTest, CredentialsInClearBesideAPinAreUnexpected) {
+  StartServer(server_);
+  std::vector<Item> items = Pin(client_);
+  items.push_back({"dls-secure-port", "", "18444", ""});
+  dls_->Say(kDefaultPort, "WriteItems", items);
+  items = Pin(client_);
+  items[1].value = "bm8gZGF0YQ==";
+  dls_->Say(kDefaultPort, "WriteItems", items);
+  StartPhone();
+  ASSERT_TRUE(UntilCount("cleanup_received", 1));
+  EXPECT_EQ(dls_->heard()[1].items.at("dls-secure-port"), "!unexpected item");
+  EXPECT_EQ(dls_->heard()[2].items.at("secure-mode-data"), "!invalid data");
+  EXPECT_EQ(Count("awaiting_pin"), 0);
+}
+
+TEST_F(SecureModeTest, PinsOfAFileAreTypedOneAfterAnother) {
+  options_.security_pin_file = dir_.path() + "/pins";
+  options_.pin_delay_seconds = 0.01;
+  StartAwaitingPin();
+  AskForTan();
+  std::ofstream(options_.security_pin_file) << "mac,pin\n00-1a-e8-00-00-02,1234567\n"
+                                            << "00-1a-e8-00-00-01,99999623\n00:1A:E8:00:00:01,48151623\r\n";
+  ASSERT_TRUE(UntilCount("secure_mode_entered", 1));
+  EXPECT_EQ(Count("pin_wrong"), 1);
+}
+
+TEST_F(SecureModeTest, OnePinForTheWholeFleetIsTypedOnce) {
+  options_.security_pin = "99999623";
+  options_.pin_delay_seconds = 0.01;
+  StartAwaitingPin();
+  ASSERT_TRUE(UntilCount("pin_wrong", 1));
+  for (int i = 0; i < 30; ++i) Poll();
+  EXPECT_EQ(Count("pin_wrong"), 1);
+}
+
+TEST_F(SecureModeTest, WrongPinsAreCountedOverARestartOfTheSimulator) {
+  options_.state_dir = dir_.path();
+  StartAwaitingPin();
+  EXPECT_TRUE(phone_->TypePin("99999623"));
+  StartPhone();
+  EXPECT_TRUE(phone_->awaiting_pin());
+  EXPECT_TRUE(phone_->TypePin("99999623"));
+  EXPECT_EQ(Count("pin_retries_exceeded"), 1);
+  StartPhone();
+  EXPECT_FALSE(phone_->awaiting_pin());
 }
 
 TEST_F(SecureModeTest, SecureModeSurvivesARestartOfTheSimulator) {
