@@ -80,7 +80,9 @@ Outgoing Phone::Write(const Incoming& message) {
     reply.item_list = false;
     return reply;
   }
+  TakeSecurityItems(message, &reply);
   for (const Item& item : message.items) {
+    if (IsSecurityItem(item.name)) continue;
     if (item.name != "wbm-server-certificate") {
       reply.items.push_back({item.name, item.index, "", "unknown item"});
       continue;
@@ -106,18 +108,18 @@ Outgoing Phone::Read(const Incoming& message) {
   Record("read");
   Outgoing reply = Accepted("ReadItems");
   for (const Item& item : message.items) {
+    if (item.name == "bootstrapping-tan" && proving_ && !security_.tan.empty()) {
+      tan_told_ = true;
+      reply.items.push_back({item.name, "", security_.tan, ""});
+      continue;
+    }
     const bool known = item.name == "wbm-server-certificate-info" && world_.options.info_format != "failed";
     if (!known) {
       reply.items.push_back({item.name, item.index, "", "failed"});
     } else if (world_.options.info_format == "none") {
       reply.items.push_back({item.name, "", "", ""});
     } else {
-      reply.items.push_back(
-          {item.name, "",
-           "Subject: " + credential_.subject + "\nIssuer: " + credential_.issuer +
-               "\nSerial: " + credential_.serial + "\nValid from: " + credential_.not_before +
-               "\nValid to: " + credential_.not_after + "\nSHA256 Fingerprint: " + credential_.sha256,
-           ""});
+      reply.items.push_back({item.name, "", InfoText(credential_), ""});
     }
   }
   return reply;

@@ -1,5 +1,6 @@
 #include "phonesim/addresses.h"
 
+#include <cctype>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -24,6 +25,11 @@ std::string MacOf(const std::string& first, int n) {
   std::snprintf(text, sizeof text, "%012llX", std::strtoull(digits.c_str(), nullptr, 16) + n);
   std::string mac;
   for (int i = 0; i < 12; i += 2) mac += (i == 0 ? "" : ":") + std::string(text + i, 2);
+  return mac;
+}
+
+std::string UpperMac(std::string mac) {
+  for (char& c : mac) c = c == '-' ? ':' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return mac;
 }
 

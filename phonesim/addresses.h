@@ -9,5 +9,7 @@ namespace phonesim {
 std::string AddressOf(const std::string& first, int n);
 // Upper case with colons.
 std::string MacOf(const std::string& first, int n);
+// As MacOf() writes it.
+std::string UpperMac(std::string mac);
 
 }  // namespace phonesim

@@ -1,8 +1,37 @@
 #include "phonesim/phone.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace phonesim {
+namespace {
+
+// Of a form, in the body or in the request line.
+std::string FormValue(const std::string& request, const std::string& name) {
+  const auto found = request.find(name + "=");
+  if (found == std::string::npos) return "";
+  const auto begin = found + name.size() + 1;
+  return request.substr(begin, request.find_first_of("& \r\n", begin) - begin);
+}
+
+}  // namespace
+
+bool Phone::TakeCallAddress(const std::string& request) {
+  const std::string address = FormValue(request, "dls_ip_addr");
+  call_back_to_ = {};
+  if (address.empty()) return true;
+  Error error;
+  asio::ip::make_address_v4(address, error);
+  if (error) return false;
+  const auto& servers = world_.options.dls;
+  const bool known = std::any_of(servers.begin(), servers.end(),
+                                 [&address](const auto& server) { return server.first == address; });
+  // Whoever reaches the port could send a phone anywhere; in secure mode it only calls its own server.
+  if (secure() && !known) return false;
+  call_back_to_.address = address;
+  call_back_to_.port = std::atoi(FormValue(request, "dls_ip_port").c_str());
+  return true;
+}
 
 awaitable<void> Phone::AnswerContactMe(Door::Connection connection) {
   auto self = shared_from_this();
@@ -32,6 +61,10 @@ awaitable<void> Phone::AnswerContactMe(Door::Connection connection) {
   if (now - last_callback_ < Millis(world_.options.contact_gap_seconds) &&
       last_callback_ != steady_clock::time_point{}) {
     Record("contact_me_ignored");
+    co_return;
+  }
+  if (!TakeCallAddress(request)) {
+    Record("contact_me_ignored", {{"reason", "foreign address"}});
     co_return;
   }
   last_callback_ = now;

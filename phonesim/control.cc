@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <iostream>
 
+#include "phonesim/addresses.h"
+
 namespace phonesim {
 namespace {
 
@@ -15,16 +17,18 @@ constexpr std::size_t kLongestLine = 64 << 10;
 
 struct Order {
   const char* name;
-  bool (*apply)(Phone& phone);
+  bool (*apply)(Phone& phone, const std::string& value);
 };
 constexpr Order kOrders[] = {
-    {"reboot", [](Phone& phone) { return phone.Reboot(); }},
-    {"call-start", [](Phone& phone) { return phone.StartCall(0); }},
-    {"call-end", [](Phone& phone) { return phone.EndCall(); }},
-    {"offline", [](Phone& phone) { return phone.SwitchOff(); }},
-    {"online", [](Phone& phone) { return phone.SwitchOn(); }},
-    {"factory-reset", [](Phone& phone) { return phone.FactoryReset(); }},
-    {"local-change", [](Phone& phone) { return phone.ChangeLocally(); }},
+    {"reboot", [](Phone& phone, const std::string&) { return phone.Reboot(); }},
+    {"call-start", [](Phone& phone, const std::string&) { return phone.StartCall(0); }},
+    {"call-end", [](Phone& phone, const std::string&) { return phone.EndCall(); }},
+    {"offline", [](Phone& phone, const std::string&) { return phone.SwitchOff(); }},
+    {"online", [](Phone& phone, const std::string&) { return phone.SwitchOn(); }},
+    {"pin", [](Phone& phone, const std::string& value) { return phone.TypePin(value); }},
+    {"default-security", [](Phone& phone, const std::string&) { return phone.ResetToDefaultSecurity(); }},
+    {"factory-reset", [](Phone& phone, const std::string&) { return phone.FactoryReset(); }},
+    {"local-change", [](Phone& phone, const std::string&) { return phone.ChangeLocally(); }},
 };
 
 Json Refusal(const std::string& why) {
@@ -102,7 +106,7 @@ Json ControlDoor::Answer(const std::string& line) {
     if (command != order.name) continue;
     int obeyed = 0;
     try {
-      for (Phone* phone : chosen) obeyed += order.apply(*phone);
+      for (Phone* phone : chosen) obeyed += order.apply(*phone, text("value"));
     } catch (const boost::system::system_error& error) {
       return Refusal(error.what());
     }
@@ -112,8 +116,7 @@ Json ControlDoor::Answer(const std::string& line) {
 }
 
 std::vector<Phone*> ControlDoor::Find(const std::string& name) const {
-  std::string mac = name;
-  for (char& c : mac) c = c == '-' ? ':' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  const std::string mac = UpperMac(name);
   std::vector<Phone*> found;
   for (const auto& phone : phones_) {
     if (name == "all" || phone->ip() == name || phone->mac() == mac) found.push_back(phone.get());
@@ -130,11 +133,15 @@ Json ControlDoor::Summary() const {
           {"on", count(&Phone::on)},
           {"in_call", count(&Phone::in_call)},
           {"in_session", count(&Phone::in_session)},
+          {"awaiting_pin", count(&Phone::awaiting_pin)},
+          {"secure_mode", count(&Phone::secure)},
           {"factory_certificate", count(&Phone::has_factory_certificate)}};
 }
 
-int RunControl(const std::string& path, const std::string& command, const std::string& phone) {
+int RunControl(const std::string& path, const std::string& command, const std::string& phone,
+               const std::string& value) {
   Json request{{"command", command}};
+  if (!value.empty()) request["value"] = value;
   if (!phone.empty()) request["phone"] = phone;
   std::string answer;
   try {

@@ -39,6 +39,7 @@ class ControlDoor {
 
 // The client's side: prints the answer. 0 when the order was carried out, 1 when it was refused, 2 when no
 // fleet listens there.
-int RunControl(const std::string& path, const std::string& command, const std::string& phone);
+int RunControl(const std::string& path, const std::string& command, const std::string& phone,
+               const std::string& value);
 
 }  // namespace phonesim

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/x509v3.h>
@@ -40,6 +41,22 @@ std::string TimeText(const ASN1_TIME* time) {
   return Drain(bio);
 }
 
+CertificateFacts FactsOf(X509* certificate) {
+  CertificateFacts facts;
+  BIGNUM* serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr);
+  unsigned char octets[64];
+  facts.serial = Hex(octets, BN_bn2bin(serial, octets));
+  BN_free(serial);
+  unsigned int size = 0;
+  X509_digest(certificate, EVP_sha256(), octets, &size);
+  facts.sha256 = Hex(octets, size);
+  facts.subject = NameText(X509_get_subject_name(certificate));
+  facts.issuer = NameText(X509_get_issuer_name(certificate));
+  facts.not_before = TimeText(X509_get0_notBefore(certificate));
+  facts.not_after = TimeText(X509_get0_notAfter(certificate));
+  return facts;
+}
+
 std::optional<Credential> Make(X509* leaf, EVP_PKEY* key, STACK_OF(X509) * chain) {
   auto tls = std::make_shared<boost::asio::ssl::context>(boost::asio::ssl::context::tls_server);
   SSL_CTX* native = tls->native_handle();
@@ -50,19 +67,7 @@ std::optional<Credential> Make(X509* leaf, EVP_PKEY* key, STACK_OF(X509) * chain
     return std::nullopt;
   }
   for (int i = 0; i < sk_X509_num(chain); ++i) SSL_CTX_add1_chain_cert(native, sk_X509_value(chain, i));
-  Credential credential;
-  credential.tls = std::move(tls);
-  BIGNUM* serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(leaf), nullptr);
-  unsigned char octets[64];
-  credential.serial = Hex(octets, BN_bn2bin(serial, octets));
-  BN_free(serial);
-  unsigned int size = 0;
-  X509_digest(leaf, EVP_sha256(), octets, &size);
-  credential.sha256 = Hex(octets, size);
-  credential.subject = NameText(X509_get_subject_name(leaf));
-  credential.issuer = NameText(X509_get_issuer_name(leaf));
-  credential.not_before = TimeText(X509_get0_notBefore(leaf));
-  credential.not_after = TimeText(X509_get0_notAfter(leaf));
+  Credential credential{FactsOf(leaf), std::move(tls), "", ""};
   BIO* pem = BIO_new(BIO_s_mem());
   PEM_write_bio_X509(pem, leaf);
   for (int i = 0; i < sk_X509_num(chain); ++i) PEM_write_bio_X509(pem, sk_X509_value(chain, i));
@@ -126,6 +131,32 @@ std::optional<Credential> FromPem(const std::string& certificate_pem, const std:
   X509_free(leaf);
   EVP_PKEY_free(key);
   return credential;
+}
+
+std::optional<Credential> OpenEither(const std::string& text, const std::string& passphrase) {
+  if (text.find("-----BEGIN") != std::string::npos) return FromPem(text, text);
+  return OpenPkcs12(DecodeBase64(text), passphrase);
+}
+
+std::vector<CertificateFacts> ReadCertificates(const std::string& pem) {
+  std::vector<CertificateFacts> found;
+  BIO* bio = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
+  ERR_clear_error();
+  while (X509* certificate = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr)) {
+    found.push_back(FactsOf(certificate));
+    X509_free(certificate);
+  }
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  BIO_free(bio);
+  if (!at_end) found.clear();
+  return found;
+}
+
+std::string InfoText(const CertificateFacts& certificate) {
+  return "Subject: " + certificate.subject + "\nIssuer: " + certificate.issuer +
+         "\nSerial: " + certificate.serial + "\nValid from: " + certificate.not_before +
+         "\nValid to: " + certificate.not_after + "\nSHA256 Fingerprint: " + certificate.sha256;
 }
 
 std::string DecodeBase64(const std::string& text) {

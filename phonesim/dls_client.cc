@@ -27,20 +27,31 @@ awaitable<void> DlsClient::Connect() {
   const std::size_t choice = world_.options.dls_choice == "per-phone"     ? traits_.number % servers.size()
                              : world_.options.dls_choice == "per-message" ? messages_ % servers.size()
                                                                           : 0;
+  const std::string address = route_.address.empty() ? servers[choice].first : route_.address;
+  const auto port = static_cast<unsigned short>(route_.port > 0 ? route_.port : servers[choice].second);
+  const auto mutual_tls = route_.mutual_tls;
+  asio::ssl::context& unverified = traits_.cp ? world_.tls12 : world_.any_tls;
   // Held here, too: Disconnect() may come at any time.
-  const auto connection =
-      std::make_shared<Tls>(PacedSocket(tcp::socket(world_.io), traits_.octets_per_second),
-                            traits_.cp ? world_.tls12 : world_.any_tls);
+  const auto connection = std::make_shared<Tls>(
+      PacedSocket(tcp::socket(world_.io), traits_.octets_per_second), mutual_tls ? *mutual_tls : unverified);
   connection_ = connection;
   tcp::socket& socket = connection->next_layer().socket();
   socket.open(tcp::v4());
   socket.set_option(tcp::socket::reuse_address(true));
   socket.bind({asio::ip::make_address(traits_.ip), 0});
-  co_await socket.async_connect(
-      {asio::ip::make_address(servers[choice].first), static_cast<unsigned short>(servers[choice].second)},
-      use_awaitable);
+  co_await socket.async_connect({asio::ip::make_address(address), port}, use_awaitable);
   socket.set_option(tcp::no_delay(true));
-  co_await connection->async_handshake(asio::ssl::stream_base::client, use_awaitable);
+  SSL* ssl = connection->native_handle();
+  if (mutual_tls && world_.options.check_server_name) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), address.c_str());
+  }
+  Error error;
+  co_await connection->async_handshake(asio::ssl::stream_base::client,
+                                       asio::redirect_error(use_awaitable, error));
+  if (!error) co_return;
+  const long verified = SSL_get_verify_result(ssl);
+  if (!mutual_tls || verified == X509_V_OK) throw boost::system::system_error(error);
+  throw boost::system::system_error(error, X509_verify_cert_error_string(verified));
 }
 
 std::string DlsClient::ForeignCookie() const {

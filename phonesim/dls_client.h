@@ -21,12 +21,21 @@ class DlsClient {
     bool cp = false;
     double octets_per_second = 0;  // 0: no limit
   };
+  // Where to and how, as far as it differs from the fleet's servers on their port, unverified.
+  struct Route {
+    std::string address;
+    int port = 0;
+    // With the phone's client certificate and the CAs that must have signed the server's.
+    std::shared_ptr<asio::ssl::context> mutual_tls;
+  };
   // `drops` decides whether the connection breaks at the named moment.
   DlsClient(World& world, Traits traits, std::function<bool(const char* when)> drops);
 
   // Throws boost::system::system_error when the server cannot be reached or drops the connection.
   awaitable<std::string> Post(std::string body, bool with_foreign_cookie);
   void Disconnect();
+  // From the next connection on.
+  void Take(Route route) { route_ = std::move(route); }
   void ForgetCookie() { cookie_.clear(); }
 
  private:
@@ -39,6 +48,7 @@ class DlsClient {
   World& world_;
   const Traits traits_;
   const std::function<bool(const char*)> drops_;
+  Route route_;
   std::shared_ptr<Tls> connection_;
   std::string cookie_;
   int messages_ = 0;

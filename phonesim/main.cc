@@ -91,6 +91,20 @@ void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls
   fleet->add_option("--activation", run.activation, "When a written certificate is served")
       ->capture_default_str()
       ->check(CLI::IsMember({"immediate", "restart"}));
+  fleet
+      ->add_option(
+          "--secure-attempts", run.secure_attempts,
+          "Start-ups on the secure port before a phone that was just sent there goes on in default mode")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  fleet->add_option("--security-pin", run.security_pin, "PIN that is typed at every phone that asks for one");
+  fleet->add_option("--security-pin-file", run.security_pin_file,
+                    "Lines MAC,PIN: what is typed at which phone; read when a phone asks");
+  fleet->add_option("--pin-delay-seconds", run.pin_delay_seconds, "How long it takes to type a PIN")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 1e6));
+  fleet->add_flag("--check-server-name", run.check_server_name,
+                  "In secure mode the server's certificate must name its address");
   fleet->add_option("--startup-concurrency", run.startup_concurrency, "Phones that start up at the same time")
       ->capture_default_str();
   fleet->add_option("--retry-seconds", run.retry_seconds, "First pause before start-up is tried again")
@@ -139,17 +153,20 @@ CLI::App* AddHold(CLI::App& app, phonesim::HoldOptions& hold) {
 }
 
 struct ControlOptions {
-  std::string path, command, phone;
+  std::string path, command, phone, value;
 };
 
 CLI::App* AddControl(CLI::App& app, ControlOptions& control) {
   CLI::App* controller = app.add_subcommand("control", "Give an order to phones of a running fleet.");
   controller->add_option("path", control.path, "The fleet's --control")->required();
   controller
-      ->add_option("command", control.command,
-                   "status, reboot, call-start, call-end, offline, online, factory-reset, local-change")
+      ->add_option(
+          "command", control.command,
+          "status, reboot, call-start, call-end, offline, online, pin, default-security, factory-reset, "
+          "local-change")
       ->required();
   controller->add_option("phone", control.phone, "Address or MAC address, or all");
+  controller->add_option("value", control.value, "What is typed: the PIN of the command pin");
   return controller;
 }
 
@@ -180,7 +197,7 @@ int main(int argc, char** argv) {
   }
   if (*prober) return phonesim::RunProbe(probe);
   if (*holder) return phonesim::RunHold(hold);
-  if (*controller) return phonesim::RunControl(control.path, control.command, control.phone);
+  if (*controller) return phonesim::RunControl(control.path, control.command, control.phone, control.value);
   try {
     run.dls = ParseServers(dls);
   } catch (const std::exception& error) {

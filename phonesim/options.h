@@ -35,6 +35,10 @@ struct Options {
   std::string info_format = "text";  // text, none, failed
   std::string wbm_passphrase;
   std::string activation = "immediate";  // immediate, restart
+  int secure_attempts = 3;               // start-ups on the secure port before a new phone falls back
+  std::string security_pin, security_pin_file;
+  double pin_delay_seconds = 1;
+  bool check_server_name = false;  // the secure port's certificate must name the server's address
   int startup_concurrency = 64;
   double retry_seconds = 2;
   double reboot_seconds = 0.5;

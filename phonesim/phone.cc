@@ -2,7 +2,7 @@
 
 #include <cstdio>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 
 #include "phonesim/addresses.h"
 
@@ -15,6 +15,17 @@ bool IsCp(const Options& options, int number) {
 
 bool IsV2(const Options& options, int number) {
   return options.profile == "v2r2" || (options.profile == "mix" && number % 3 == 1);
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A crash leaves the former content or the new one.
+void Replace(const std::string& path, const std::string& content) {
+  std::ofstream(path + ".new") << content;
+  std::rename((path + ".new").c_str(), path.c_str());
 }
 
 }  // namespace
@@ -67,7 +78,7 @@ bool Phone::SwitchOff() {
   ++life_;  // a reboot under way does not switch it on again
   if (!on_) return false;
   Record("offline");
-  on_ = in_session_ = in_call_ = false;
+  on_ = in_session_ = in_call_ = bootstrapping_ = false;
   solicited_again_ = call_back_ = false;  // of no use to a phone that starts up (wpi.md 4)
   contact_door_.Close();
   web_door_.Close();
@@ -104,9 +115,11 @@ bool Phone::FactoryReset() {
   Record("factory_reset");
   credential_ = world_.factory;
   after_restart_.reset();
+  security_ = {};
   local_changes_ = 0;
   changed_ = true;
-  if (!world_.options.state_dir.empty()) std::remove(StateFile().c_str());
+  if (!world_.options.state_dir.empty()) std::remove(StateFile(".pem").c_str());
+  SaveState();
   return Reboot();
 }
 
@@ -149,6 +162,8 @@ nlohmann::ordered_json Phone::Status() const {
           {"on", on_},
           {"in_call", in_call_},
           {"in_session", in_session_},
+          {"security", SecurityMode()},
+          {"client_serial", secure() ? security_.access->client.serial : ""},
           {"factory_certificate", has_factory_certificate()},
           {"serial", credential_.serial},
           {"subject", credential_.subject},
@@ -162,22 +177,26 @@ void Phone::Activate(Credential credential) {
                        {"subject", credential_.subject},
                        {"not_after", credential_.not_after}});
   if (world_.options.state_dir.empty()) return;
-  const std::string path = StateFile();
-  std::ofstream(path + ".new") << credential_.certificate_pem << credential_.key_pem;
-  std::rename((path + ".new").c_str(), path.c_str());
+  Replace(StateFile(".pem"), credential_.certificate_pem + credential_.key_pem);
 }
 
-std::string Phone::StateFile() const {
-  return world_.options.state_dir + "/" + mac_ + ".pem";
+std::string Phone::StateFile(const char* ending) const {
+  return world_.options.state_dir + "/" + mac_ + ending;
+}
+
+void Phone::SaveState() const {
+  if (world_.options.state_dir.empty()) return;
+  Replace(StateFile(".json"), nlohmann::ordered_json{{"security", Save(security_)}}.dump());
 }
 
 void Phone::LoadState() {
   if (world_.options.state_dir.empty()) return;
-  std::ifstream file(StateFile());
-  if (!file.is_open()) return;
-  std::stringstream text;
-  text << file.rdbuf();
-  if (std::optional<Credential> kept = FromPem(text.str(), text.str())) credential_ = std::move(*kept);
+  const std::string web = ReadFile(StateFile(".pem"));
+  if (std::optional<Credential> kept = FromPem(web, web)) credential_ = std::move(*kept);
+  const auto state = nlohmann::ordered_json::parse(ReadFile(StateFile(".json")), nullptr, false);
+  if (!state.is_object()) return;
+  if (const auto saved = state.find("security"); saved != state.end())
+    security_ = LoadSecurity(*saved, profile_ == Profile::kCp);
 }
 
 }  // namespace phonesim

@@ -32,6 +32,7 @@ struct World {
   Credential factory;
   asio::ssl::context any_tls, tls12;
   int booting = 0;
+  steady_clock::time_point next_typing{};      // deriving a key from a PIN holds everything up
   std::map<std::string, std::string> cookies;  // the last one of each phone, by address
 };
 

@@ -13,6 +13,15 @@ std::string Trim(const std::string& text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
+std::vector<Item> ItemsOf(const pugi::xml_node& list) {
+  std::vector<Item> items;
+  for (const auto& item : list.children("Item")) {
+    items.push_back(
+        {item.attribute("name").value(), item.attribute("index").value(), Trim(item.text().get()), ""});
+  }
+  return items;
+}
+
 }  // namespace
 
 std::string Print(const Outgoing& message) {
@@ -64,12 +73,15 @@ Incoming Parse(const std::string& body) {
   const auto envelope = root.child("Message");
   message.nonce = envelope.attribute("nonce").value();
   message.action = Trim(envelope.child("Action").text().get());
-  for (const auto& item : envelope.child("ItemList").children("Item")) {
-    message.items.push_back(
-        {item.attribute("name").value(), item.attribute("index").value(), Trim(item.text().get()), ""});
-  }
+  message.items = ItemsOf(envelope.child("ItemList"));
   message.ok = !message.action.empty();
   return message;
+}
+
+std::vector<Item> ParseItemList(const std::string& xml) {
+  pugi::xml_document document;
+  if (!document.load_buffer(xml.data(), xml.size())) return {};
+  return ItemsOf(document.child("ItemList"));
 }
 
 }  // namespace phonesim

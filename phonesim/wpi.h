@@ -26,5 +26,7 @@ struct Incoming {
 };
 // A bare DLSMessage or one inside an XML signature. Anything else is not ok.
 Incoming Parse(const std::string& body);
+// The items of a document that is an ItemList; nothing when it is not.
+std::vector<Item> ParseItemList(const std::string& xml);
 
 }  // namespace phonesim
