@@ -46,6 +46,7 @@ from phonepki.device.v1 import location_pb2 as location  # noqa: E402
 from phonepki.job.v1 import job_pb2 as job  # noqa: E402
 from phonepki.pki.v1 import connector_pb2 as connector  # noqa: E402
 from phonepki.pki.v1 import plugin_pb2 as plugin  # noqa: E402
+from phonepki.security.v1 import security_pb2 as security  # noqa: E402
 
 MODULES = {
     "InternalCaService": ("phonepki.ca.v1", ca),
@@ -56,6 +57,7 @@ MODULES = {
     "DeviceService": ("phonepki.device.v1", device),
     "DeploymentService": ("phonepki.deployment.v1", deployment),
     "JobService": ("phonepki.job.v1", job),
+    "SecurityService": ("phonepki.security.v1", security),
 }
 
 
@@ -103,12 +105,12 @@ class Server:
     def __init__(self, web_port, share=None, extra=()):
         self.dir = tempfile.mkdtemp(prefix="phonepki-e2e-", dir="/var/tmp")
         os.chmod(self.dir, 0o711)
-        self.api, self.phone, self.metrics = free_port(), free_port(), free_port()
+        self.api, self.phone, self.secure, self.metrics = free_port(), free_port(), free_port(), free_port()
         self.share = share
         self.arguments = [
             os.path.join(BUILD, "server", "phonepkid"), "--data-dir", self.dir,
             "--api-listen", f"127.0.0.1:{self.api}", "--phone-listen", f"127.0.0.1:{self.phone}",
-            "--metrics-listen", f"127.0.0.1:{self.metrics}", "--probe-port", str(web_port), *self.FAST, *extra,
+            "--secure-listen", f"127.0.0.1:{self.secure}", "--metrics-listen", f"127.0.0.1:{self.metrics}", "--probe-port", str(web_port), *self.FAST, *extra,
         ]
         if share:
             self.arguments += ["--database-url", share.database_url(), "--keys-master-key-file",
@@ -207,6 +209,15 @@ class Server:
     def deploy(self, place, name="Lab"):
         return self.call("DeploymentService", "CreateDeployment", location=f"locations/{place}", certificate_type="wbm",
                          connector=f"connectors/{name} connector", activate=True).deployment.name
+
+    def make_secure_credentials(self, name="Lab"):
+        for kind in ("SERVER", "CLIENT"):
+            self.call("SecurityService", "CreateCredential", kind=kind, connector=f"connectors/{name} connector",
+                      server_names=["127.0.0.1"] if kind == "SERVER" else [])
+
+    def enrol(self, place, pin_mode="NO_PIN"):
+        return self.call("DeploymentService", "CreateDeployment", location=f"locations/{place}",
+                         certificate_type="secure-mode", pin_mode=pin_mode, activate=True).deployment.name
 
     def progress(self, *names):
         total = collections.Counter()

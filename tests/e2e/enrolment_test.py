@@ -1,0 +1,249 @@
+"""Secure mode as phones live it (B-060 to B-069): enrolment, PINs, refusals, impostors. Real phones' half: phonesim."""
+
+import http.client
+import os
+import ssl
+import subprocess
+import tempfile
+import unittest
+
+import harness
+
+PHONES = 12
+
+
+def message(mac, reason="start-up", nonce="0A1B2C", action="", items=""):
+    attributes = f' action="{action}" status="accepted"' if action else ""
+    return (f'<?xml version="1.0"?><WorkpointMessage xmlns="http://www.siemens.com/DLS"><Message nonce="{nonce}">'
+            f"<ReasonForContact{attributes}>{reason}</ReasonForContact><ItemList>"
+            f'<Item name="mac-addr">{mac}</Item>{items}</ItemList></Message></WorkpointMessage>')
+
+
+class Enrolment(unittest.TestCase):
+    web_port = 8590
+    block = 60
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = harness.Server(web_port=cls.web_port)
+        cls.addClassCleanup(cls.server.close)
+        cls.server.make_pki()
+        cls.server.make_secure_credentials()
+        harness.wait_for("the secure door", lambda: "secure_door_open" in cls.server.log_text())
+
+    def setUp(self):
+        Enrolment.block += 1
+        self.block = Enrolment.block
+        self.place = f"Place {self.block}"
+        self.server.call("LocationService", "CreateLocation", display_name=self.place,
+                         rules=[dict(kind="CIDR", value=f"127.{self.block}.0.0/16")])
+
+    def phones(self, count, *extra):
+        phones = harness.Phones(count, self.block, [self.server.phone], self.web_port, *extra)
+        self.addCleanup(phones.close)
+        harness.wait_for("registrations", lambda: self.server.sql(
+            f"SELECT count(*) FROM device WHERE inventory_at IS NOT NULL AND ip_address <<= '127.{self.block}.0.0/16'")
+            == [[str(count)]])
+        return phones
+
+    def states(self):
+        rows = self.server.sql("SELECT security_state, count(*) FROM device"
+                               f" WHERE ip_address <<= '127.{self.block}.0.0/16' GROUP BY 1")
+        return {state: int(count) for state, count in rows}
+
+    def finished(self, deployment, count=PHONES):
+        harness.wait_for("the jobs to end", lambda: self.server.progress(deployment)["succeeded"] == count)
+
+    def events(self, kind, mac=None):
+        found = self.server.call("SecurityService", "ListSecurityEvents", page_size=200).events
+        return [event for event in found if event.kind == kind and mac in (None, event.mac)]
+
+    def talk(self, body, port=None, source="127.200.0.1", cookie="", certificate=None, key=None):
+        """One message; status and body of the answer."""
+        context = ssl._create_unverified_context()
+        if certificate:
+            context.load_cert_chain(certificate, key)
+        connection = http.client.HTTPSConnection("127.0.0.1", port or self.server.phone, context=context, timeout=10,
+                                                 source_address=(source, 0))
+        try:
+            headers = {"Content-Type": "text/xml", **({"Cookie": cookie} if cookie else {})}
+            connection.request("POST", "/DeploymentService/LoginService", body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def assert_no_key(self, answer):
+        self.assertNotIn("WriteItems", answer)
+        for item in ("dls-client-certificate", "wbm-server-certificate<", "secure-mode-data"):
+            self.assertNotIn(item, answer)
+
+
+class NoPinTest(Enrolment):
+    def test_B060_phones_enrol_and_stay(self):
+        phones = self.phones(PHONES)
+        self.finished(self.server.enrol(self.place))
+        self.assertEqual(self.states(), {"secure": PHONES})
+        self.assertEqual(len({event["serial"] for event in phones.events("secure_mode_entered")}), PHONES)
+        # Later contacts, and deliveries, are by the secure door only.
+        self.finished(self.server.deploy(self.place))
+        phones.order("reboot")
+        harness.wait_for("start-ups by the secure door", lambda: sum(
+            event["secure"] and event["reason"] == "start-up" for event in phones.events("session_open")) >= 2 * PHONES)
+        self.assertEqual(self.states(), {"secure": PHONES})
+
+    def test_B067_the_security_state_protocol_tells_the_way(self):
+        phones = self.phones(1)
+        self.finished(self.server.enrol(self.place), 1)
+        mac = phones.mac(1)
+        texts = [state.text for state in self.server.call("SecurityService", "ListSecurityStates",
+                                                          device=f"devices/{mac}").states]
+        self.assertIn("in secure mode", texts[0])
+        self.assertIn("credentials are on the phone", texts[1])
+
+    def test_a_renewal_in_secure_mode(self):
+        phones = self.phones(3)
+        self.finished(self.server.enrol(self.place), 3)
+        before = self.server.sql("SELECT count(*) FROM certificate WHERE slot = 'secure-mode' AND state = 'superseded'")
+        self.finished(self.server.enrol(self.place), 3)
+        after = self.server.sql("SELECT count(*) FROM certificate WHERE slot = 'secure-mode' AND state = 'superseded'")
+        self.assertEqual(int(after[0][0]), int(before[0][0]) + 3)
+        self.assertEqual(self.states(), {"secure": 3})
+        phones.order("reboot")
+        harness.wait_for("start-ups", lambda: sum(1 for _ in phones.events("boot")) >= 6)
+        self.assertEqual(self.states(), {"secure": 3})
+
+    def test_B069_a_reset_phone_is_detected_and_gets_nothing(self):
+        phones = self.phones(2)
+        self.finished(self.server.enrol(self.place), 2)
+        mac = phones.mac(1)
+        phones.order("default-security", mac)
+        harness.wait_for("the stranded phone", lambda: self.states().get("desynchronised") == 1)
+        self.assertEqual([device.mac for device in self.server.call(
+            "SecurityService", "ListSecureDevices", state="DESYNCHRONISED").devices], [mac])
+        self.assertTrue(self.events("DEFAULT_MODE_REFUSED", mac))
+        writes = sum(1 for _ in phones.events("slot_written"))
+        self.server.enrol(self.place)
+        harness.wait_for("the other phone's renewal", lambda: sum(1 for _ in phones.events("slot_written")) == writes + 1)
+
+
+class PinTest(Enrolment):
+    def test_B065_B066_default_pin(self):
+        pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
+        phones = self.phones(PHONES, "--security-pin", pin, "--pin-delay-seconds", "0.2")
+        self.finished(self.server.enrol(self.place, "DEFAULT_PIN"))
+        self.assertEqual(self.states(), {"secure": PHONES})
+        self.assertEqual(sum(1 for _ in phones.events("pin_right")), PHONES)
+
+    def test_B065_individual_pins(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".csv") as pins:
+            phones = self.phones(4, "--security-pin-file", pins.name)
+            for number in range(1, 5):
+                mac = phones.mac(number)
+                shown = self.server.call("SecurityService", "ViewDevicePin", device=f"devices/{mac}").pin.pin
+                print(f"{mac},{shown}", file=pins, flush=True)
+            self.finished(self.server.enrol(self.place, "INDIVIDUAL_PIN"), 4)
+        self.assertEqual(self.states(), {"secure": 4})
+
+    def test_B066_awaiting_pin_and_then_too_many_wrong_ones(self):
+        phones = self.phones(1)
+        deployment = self.server.enrol(self.place, "DEFAULT_PIN")
+        harness.wait_for("Awaiting PIN", lambda: self.states() == {"awaiting_pin": 1})
+        for wrong in ("73915284", "62840917", "19385720"):
+            phones.order(f"pin", phones.mac(1)) if False else None
+            phones.type_pin(phones.mac(1), wrong)
+        harness.wait_for("the end", lambda: self.server.progress(deployment)["failed"] == 1)
+        self.assertEqual(self.states(), {"pin_exhausted": 1})
+        self.assertTrue(self.events("PIN_RETRIES_EXCEEDED", phones.mac(1)))
+        [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
+        self.assertEqual(job.reason, "PIN_RETRIES_EXCEEDED")
+
+    def test_B066_the_end_of_the_pin_must_be_right(self):
+        pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
+        other = pin[:-1] + str((int(pin[-1]) + 1) % 10)
+        phones = self.phones(1, "--security-pin", other)
+        deployment = self.server.enrol(self.place, "DEFAULT_PIN")
+        harness.wait_for("the end", lambda: self.server.progress(deployment)["failed"] == 1)
+        [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
+        self.assertEqual(job.reason, "WRONG_TAN")
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertTrue(self.events("WRONG_TAN", phones.mac(1)))
+        self.assertEqual(sum(1 for _ in phones.events("secure_mode_entered")), 0)
+
+
+class ImpostorTest(Enrolment):
+    """design.md 7. None gets a key, each leaves a security event."""
+
+    def test_the_mac_of_a_secure_phone_at_the_default_door(self):
+        phones = self.phones(1)
+        self.finished(self.server.enrol(self.place), 1)
+        mac = phones.mac(1)
+        address = self.server.sql(f"SELECT host(ip_address) FROM device WHERE mac = '{mac}'")
+        self.server.deploy(self.place)
+        for source in ("127.200.0.1", phones.first):
+            _, answer = self.talk(message(mac, "solicited"), source=source)
+            self.assert_no_key(answer)
+        self.assertTrue(self.events("DEFAULT_MODE_REFUSED", mac))
+        self.assertEqual(self.server.sql(f"SELECT host(ip_address) FROM device WHERE mac = '{mac}'"), address)
+
+    def test_the_mac_of_a_default_mode_phone_from_another_address(self):
+        phones = self.phones(1)
+        phones.order("offline", phones.mac(1))
+        self.server.deploy(self.place)
+        harness.wait_for("a knock", lambda: self.server.sql(
+            f"SELECT knock_address IS NOT NULL FROM device WHERE mac = '{phones.mac(1)}'") == [["t"]])
+        _, answer = self.talk(message(phones.mac(1), "solicited"))
+        self.assert_no_key(answer)
+        self.assertTrue(self.events("CALL_FROM_OTHER_ADDRESS", phones.mac(1)))
+
+    def test_a_call_without_a_knock_and_one_after_the_knock_expired(self):
+        phones = self.phones(1)
+        mac = phones.mac(1)
+        phones.order("offline", mac)
+        # Far enough away that no worker takes the job up.
+        self.server.deploy(self.place)
+        self.server.sql(f"UPDATE device SET knock_address = NULL, knock_expires_at = NULL, next_knock_at = 'infinity' WHERE mac = '{mac}'")
+        _, answer = self.talk(message(mac, "solicited"), source=phones.first)
+        self.assert_no_key(answer)
+        self.assertTrue(self.events("CALL_WITHOUT_KNOCK", mac))
+        self.server.sql(f"UPDATE device SET knock_address = ip_address, knock_expires_at = now() - interval '1 s' WHERE mac = '{mac}'")
+        _, answer = self.talk(message(mac, "solicited"), source=phones.first)
+        self.assert_no_key(answer)
+        self.assertTrue(self.events("KNOCK_EXPIRED", mac))
+
+    def test_an_old_nonce_and_cookie(self):
+        phones = self.phones(1)
+        mac = phones.mac(1)
+        _, answer = self.talk(message(mac, "reply-to", "0A1B2C", "WriteItems"), source=phones.first,
+                              cookie="JSESSIONID=00112233445566778899AABBCCDDEEFF")
+        self.assert_no_key(answer)
+        self.assertTrue(self.events("FOREIGN_SESSION"))
+
+
+class StrangerAtTheSecureDoorTest(Enrolment):
+    """Certificates of our CA that are not the caller's, not live, or none at all. The keys stay with the test: a phone
+    whose every step is ours."""
+
+    def credentials(self, phones):
+        return os.path.join(phones.dir, "state")
+
+    def issue(self, *subject):
+        folder = tempfile.mkdtemp(dir="/var/tmp")
+        self.addCleanup(lambda: subprocess.run(["rm", "-rf", folder], check=True))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                        f"{folder}/key.pem", "-out", f"{folder}/cert.pem", "-subj", "/CN=stranger", "-days", "2"],
+                       check=True, capture_output=True)
+        return f"{folder}/cert.pem", f"{folder}/key.pem"
+
+    def test_no_certificate_and_one_of_another_ca(self):
+        with self.assertRaises((ssl.SSLError, OSError, http.client.HTTPException)):
+            self.talk(message("00:1A:E8:00:00:99"), port=self.server.secure)
+        certificate, key = self.issue()
+        with self.assertRaises((ssl.SSLError, OSError, http.client.HTTPException)):
+            self.talk(message("00:1A:E8:00:00:99"), port=self.server.secure, certificate=certificate, key=key)
+        harness.wait_for("the events", lambda: self.events("CLIENT_CERTIFICATE_MISSING")
+                         and self.events("CLIENT_CERTIFICATE_UNKNOWN_CA"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
