@@ -46,6 +46,7 @@ from phonepki.device.v1 import location_pb2 as location  # noqa: E402
 from phonepki.job.v1 import job_pb2 as job  # noqa: E402
 from phonepki.pki.v1 import connector_pb2 as connector  # noqa: E402
 from phonepki.pki.v1 import plugin_pb2 as plugin  # noqa: E402
+from phonepki.security.v1 import security_pb2 as security  # noqa: E402
 
 MODULES = {
     "InternalCaService": ("phonepki.ca.v1", ca),
@@ -56,6 +57,7 @@ MODULES = {
     "DeviceService": ("phonepki.device.v1", device),
     "DeploymentService": ("phonepki.deployment.v1", deployment),
     "JobService": ("phonepki.job.v1", job),
+    "SecurityService": ("phonepki.security.v1", security),
 }
 
 
