@@ -87,7 +87,7 @@ Command CreateCredential() {
           .Required()
           .Completing(Complete::kConnector),
       Value("--server-name", "NAME",
-            "host name or IP address that phones call, for a server certificate; may be repeated; default: "
+            "host name or IP address that phones call, for a server certificate; default: "
             "the server's configuration",
             &args->names)};
   args->create.AddTo(command.options);
