@@ -70,7 +70,28 @@ absl::StatusOr<T> Word(const YAML::Node& node, const char* key, const Words<T>& 
   return Mistake(node[key], absl::StrCat(key, " must be one of ", absl::StrJoin(known, ", ")));
 }
 
+const Words<CertificateSlot::Proof>& ProofWords() {
+  static const auto* const words =
+      new Words<CertificateSlot::Proof>{{"probe", CertificateSlot::Proof::kProbe},
+                                        {"read-back", CertificateSlot::Proof::kReadBack},
+                                        {"accepted", CertificateSlot::Proof::kAccepted},
+                                        {"secure-contact", CertificateSlot::Proof::kSecureContact}};
+  return *words;
+}
+
 }  // namespace
+
+std::string PrintProof(CertificateSlot::Proof proof) {
+  for (const auto& [word, value] : ProofWords()) {
+    if (value == proof) return word;
+  }
+  return "";
+}
+
+std::string PrintSupport(const SlotSupport& support) {
+  if (!support.from) return support.family;
+  return absl::StrCat(support.family, " from V", support.from->version, " R", support.from->release);
+}
 
 std::optional<FirmwareVersion> ParseFirmwareVersion(const std::string& text) {
   FirmwareVersion parsed;
@@ -102,9 +123,9 @@ class SlotTableReader {
 
   absl::Status ReadSlot(const YAML::Node& node) {
     using Slot = CertificateSlot;
-    RETURN_IF_ERROR(
-        OnlyKeys(node, {"name", "title", "holds", "profile", "item", "encoding", "indexes", "info_item",
-                        "info_serial_prefixes", "proof", "confirmed", "supported_by"}));
+    RETURN_IF_ERROR(OnlyKeys(
+        node, {"name", "title", "holds", "profile", "item", "encoding", "pkcs12_encryption", "passphrase",
+               "indexes", "info_item", "info_serial_prefixes", "proof", "confirmed", "supported_by"}));
     Slot slot;
     ASSIGN_OR_RETURN(slot.name, Text(node, "name", true));
     if (table_.Find(slot.name) != nullptr)
@@ -122,16 +143,22 @@ class SlotTableReader {
     ASSIGN_OR_RETURN(slot.encoding, (Word<Slot::Encoding>(node, "encoding",
                                                           {{"pkcs12-base64", Slot::Encoding::kPkcs12Base64},
                                                            {"pem", Slot::Encoding::kPem}})));
+    ASSIGN_OR_RETURN(slot.pkcs12_encryption, Text(node, "pkcs12_encryption", false));
+    if (slot.pkcs12_encryption != "" && slot.pkcs12_encryption != "legacy-3des-sha1" &&
+        slot.pkcs12_encryption != "aes256-sha256") {
+      return Mistake(node["pkcs12_encryption"],
+                     "pkcs12_encryption must be legacy-3des-sha1 or aes256-sha256");
+    }
+    if (node["passphrase"]) {
+      ASSIGN_OR_RETURN(slot.site_passphrase,
+                       (Word<bool>(node, "passphrase", {{"site", true}, {"none", false}})));
+    }
     if (!leaf && slot.encoding != Slot::Encoding::kPem) {
       return Mistake(node["encoding"], "CA certificates are written as pem");
     }
     ASSIGN_OR_RETURN(slot.info_item, Text(node, "info_item", false));
     ASSIGN_OR_RETURN(slot.info_serial_prefixes, Texts(node, "info_serial_prefixes"));
-    ASSIGN_OR_RETURN(slot.proof, (Word<Slot::Proof>(node, "proof",
-                                                    {{"probe", Slot::Proof::kProbe},
-                                                     {"read-back", Slot::Proof::kReadBack},
-                                                     {"accepted", Slot::Proof::kAccepted},
-                                                     {"secure-contact", Slot::Proof::kSecureContact}})));
+    ASSIGN_OR_RETURN(slot.proof, (Word<Slot::Proof>(node, "proof", ProofWords())));
     if (slot.proof == Slot::Proof::kReadBack && slot.info_item.empty()) {
       return Mistake(node, "proof read-back needs an info_item");
     }
@@ -186,6 +213,10 @@ absl::StatusOr<SlotTable> SlotTable::Parse(const std::string& yaml) {
     return base::InvalidField("slots.file", "SLOT_TABLE",
                               absl::StrCat("line ", error.mark.line + 1, ": ", error.msg));
   }
+}
+
+const char* SlotTable::BuiltInText() {
+  return kBuiltInSlots;
 }
 
 const SlotTable& SlotTable::BuiltIn() {

@@ -36,6 +36,9 @@ struct CertificateSlot {
   std::string profile;  // of what is issued for it: wbm, spe, tls-client; empty for CA certificates
   std::string item;
   Encoding encoding = Encoding::kPkcs12Base64;
+  // Empty: as pkcs12.encryption says. Otherwise "legacy-3des-sha1" or "aes256-sha256".
+  std::string pkcs12_encryption;
+  bool site_passphrase = true;                 // false: the empty pass phrase (U2)
   std::optional<std::pair<int, int>> indexes;  // first and last; none: the item has no index
   std::string info_item;                       // read back after writing; empty: none
   std::vector<std::string> info_serial_prefixes;
@@ -44,12 +47,16 @@ struct CertificateSlot {
   std::vector<SlotSupport> supported_by;  // empty: every phone
 };
 
+std::string PrintProof(CertificateSlot::Proof proof);  // "read-back", as in the file
+std::string PrintSupport(const SlotSupport& support);  // "openstage from V3 R0"
+
 class SlotTable {
  public:
   // kInvalidArgument: the first mistake, with its place in the file.
   static absl::StatusOr<SlotTable> Parse(const std::string& yaml);
   // The one that is built in.
   static const SlotTable& BuiltIn();
+  static const char* BuiltInText();
 
   const std::vector<CertificateSlot>& slots() const { return slots_; }
   // Null when there is none.
