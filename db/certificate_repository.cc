@@ -39,16 +39,16 @@ constexpr Query kClaimSubjects{"subject_claim", R"sql(
     FROM unnest($2::text[], $3::bigint[], $4::text[]) AS s (subject_key, device_id, slot)
    ORDER BY subject_key
       ON CONFLICT DO NOTHING)sql"};
-// A claim passes on when its device is gone or serves no live certificate of that name any more: addresses
-// move from phone to phone.
+// C-09: a subject names one phone, in whichever of its slots. A claim passes on when its device is gone or has no
+// live certificate of that name any more: addresses move from phone to phone.
 constexpr Query kTakeOverSubjects{"subject_claim_take_over", R"sql(
   UPDATE subject_claim
      SET device_id = s.device_id, slot = s.slot
     FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) AS s (subject_key, device_id, slot, subject)
    WHERE subject_claim.ca_id = $1 AND subject_claim.subject_key = s.subject_key
-     AND (subject_claim.device_id <> s.device_id OR subject_claim.slot <> s.slot)
+     AND subject_claim.device_id <> s.device_id
      AND NOT EXISTS (SELECT 1 FROM certificate c
-                      WHERE c.device_id = subject_claim.device_id AND c.slot = subject_claim.slot
+                      WHERE c.device_id = subject_claim.device_id
                         AND c.ca_id = $1 AND c.state IN ('intended', 'issued', 'active') AND c.not_after > now()
                         AND lower(c.subject) = lower(s.subject)
                         AND EXISTS (SELECT 1 FROM device v WHERE v.id = c.device_id)))sql"};
@@ -57,7 +57,6 @@ constexpr Query kOwnedSubjects{"subject_claim_owned", R"sql(
     FROM unnest($2::text[], $3::bigint[], $4::text[]) WITH ORDINALITY AS s (subject_key, device_id, slot, position)
     LEFT JOIN subject_claim claim
            ON claim.ca_id = $1 AND claim.subject_key = s.subject_key AND claim.device_id = s.device_id
-          AND claim.slot = s.slot
    ORDER BY s.position)sql"};
 constexpr Query kHasIssuedSubject{"certificate_has_issued_subject", R"sql(
   SELECT EXISTS (SELECT 1 FROM certificate

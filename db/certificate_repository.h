@@ -51,7 +51,7 @@ absl::StatusOr<std::vector<CertificateRecord>> FindIssuedForJobs(Tx& tx,
 absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx,
                                                         const std::vector<CertificateRecord>& intents);
 // Claims subject_keys[i], printed as subjects[i], for devices[i]; returns for each whether it now belongs to
-// that device and slot.
+// that device.
 absl::StatusOr<std::vector<bool>> ClaimSubjects(Tx& tx, std::int64_t ca_id,
                                                 const std::vector<std::string>& subject_keys,
                                                 const std::vector<std::string>& subjects,

@@ -22,7 +22,7 @@ inline constexpr char kClient[] = "client";
 }  // namespace credential_kind
 
 // The slot of the certificate that a phone presents at the secure door.
-inline constexpr char kClientCertificateSlot[] = "dls-client";
+inline constexpr char kClientCertificateSlot[] = "secure-mode";
 
 // V0005__slots_secure_mode.sql says what each means.
 namespace security_state {

@@ -36,7 +36,6 @@ v1::Deployment::State StateOf(const db::DeploymentRecord& deployment) {
   return deployment.progress.unfinished() > 0 ? v1::Deployment::RUNNING : v1::Deployment::FINISHED;
 }
 
-constexpr char kSecureMode[] = "secure-mode";
 constexpr std::pair<v1::PinMode, const char*> kPinModes[] = {
     {v1::NO_PIN, "none"}, {v1::DEFAULT_PIN, "default"}, {v1::INDIVIDUAL_PIN, "individual"}};
 
@@ -134,7 +133,7 @@ absl::Status CheckDeadline(absl::Duration deadline) {
 
 // Which PKI issues, and for secure mode how its credentials travel.
 absl::Status ReadSource(db::Tx& tx, const v1::CreateDeploymentRequest& request, db::DeploymentRecord& plan) {
-  if (plan.slot != kSecureMode) {
+  if (plan.slot != db::kClientCertificateSlot) {
     if (request.pin_mode() != v1::PIN_MODE_UNSPECIFIED) {
       return base::InvalidField("pin_mode", "PIN_MODE", "only secure-mode has one");
     }
@@ -269,7 +268,7 @@ RPC(UpdateDeployment) {
     return base::WithReason(absl::FailedPreconditionError("the deployment has created its jobs already"),
                             "DEPLOYMENT_STARTED");
   }
-  if (request->has_connector() && deployment.slot == kSecureMode) {
+  if (request->has_connector() && deployment.slot == db::kClientCertificateSlot) {
     return base::InvalidField("connector", "CONNECTOR",
                               "secure-mode takes the connector of the active client credential");
   }

@@ -15,6 +15,7 @@ Command DeploymentCommand();
 Command RolloutCommand();
 Command JobCommand();
 Command CertificateCommand();
+Command SecureModeCommand();
 Command StatusCommand();
 Command CompletionCommand();
 

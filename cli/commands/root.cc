@@ -87,7 +87,7 @@ Command RootCommand() {
       "phonepki rollout watch"};
   root.commands = {CaCommand(),          PluginCommand(),     ConnectorCommand(), LocationCommand(),
                    DeviceCommand(),      DeploymentCommand(), RolloutCommand(),   JobCommand(),
-                   CertificateCommand(), StatusCommand(),     CompletionCommand()};
+                   CertificateCommand(), SecureModeCommand(), StatusCommand(),    CompletionCommand()};
   return root;
 }
 

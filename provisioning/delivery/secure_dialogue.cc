@@ -14,7 +14,7 @@ namespace {
 constexpr char kTanItem[] = "bootstrapping-tan";
 
 bool IsLive(const db::ClientCertificateRecord& certificate) {
-  return certificate.slot == kSecureModeSlot && !certificate.expired &&
+  return certificate.slot == db::kClientCertificateSlot && !certificate.expired &&
          (certificate.state == "active" || certificate.state == "issued");
 }
 
@@ -185,7 +185,7 @@ absl::Status PhoneDialogue::OnPinRetriesExceeded(db::Tx& tx, const Contact& cont
   }
   RETURN_IF_ERROR(Record(tx, contact, security_event::kPinRetriesExceeded,
                          "too many wrong PINs were typed at the phone"));
-  ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindEnrolmentJob(tx, device->id, kSecureModeSlot));
+  ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindEnrolmentJob(tx, device->id, db::kClientCertificateSlot));
   if (!job) {
     return db::SetSecurityState(tx, {device->id}, db::security_state::kPinExhausted,
                                 "too many wrong PINs were typed at the phone");

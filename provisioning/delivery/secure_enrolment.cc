@@ -91,7 +91,7 @@ absl::Status SecureEnrolment::Complete(db::Tx& tx, const db::JobRecord& job,
   db::JobRelease release{fence, db::job_state::kSucceeded, db::job_reason::kVerified,
                          "the phone called the secure door with its new certificate"};
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
-  RETURN_IF_ERROR(db::ActivateCertificates(tx, {job.device_id}, kSecureModeSlot,
+  RETURN_IF_ERROR(db::ActivateCertificates(tx, {job.device_id}, db::kClientCertificateSlot,
                                            {job.certificate_id.value_or(0)}, options_.erase_keys));
   RETURN_IF_ERROR(db::SetSecurityState(tx, {job.device_id}, db::security_state::kSecure,
                                        "in secure mode: mutual TLS with the new certificate"));

@@ -28,8 +28,6 @@
 
 namespace phonepki::provisioning {
 
-inline constexpr char kSecureModeSlot[] = "secure-mode";
-
 namespace pin_mode {
 inline constexpr char kNone[] = "none";
 inline constexpr char kDefault[] = "default";

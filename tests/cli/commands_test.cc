@@ -1,5 +1,6 @@
 // Arguments to requests, answers to output, over real TLS.
 #include <fstream>
+#include <sstream>
 
 #include <absl/strings/str_cat.h>
 #include <absl/time/time.h>
@@ -15,6 +16,7 @@
 #include "phonepki/job/v1/job.pb.h"
 #include "phonepki/pki/v1/connector.pb.h"
 #include "phonepki/pki/v1/plugin.pb.h"
+#include "phonepki/security/v1/security.pb.h"
 #include "tests/cli/fake_server.h"
 
 namespace phonepki::cli::testing {
@@ -467,6 +469,130 @@ TEST_F(CommandsTest, Status) {
     return FakeAnswer{{"\x08\x02"}, {}};
   });
   EXPECT_EQ(Do({"status"}).code, 6);
+}
+
+TEST_F(CommandsTest, B061SecureModeCredentials) {
+  using security::v1::SecureCredential;
+  security::v1::CreateCredentialResponse made;
+  SecureCredential& credential = *made.mutable_credential();
+  credential.set_name("secureCredentials/4");
+  credential.set_kind(SecureCredential::SERVER);
+  credential.set_active(true);
+  credential.set_connector_display_name("Doors");
+  credential.add_dns_names("pki.example.net");
+  credential.add_ip_addresses("10.1.0.5");
+  credential.mutable_certificate()->set_subject("O=Unify, CN=pki.example.net");
+  auto create = server_->Expect<security::v1::CreateCredentialRequest>(
+      "security.v1.SecurityService/CreateCredential", made);
+  Outcome run = Do({"secure-mode", "credential", "create", "server", "--connector", "Doors", "--server-name",
+                    "pki.example.net", "--server-name", "10.1.0.5"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(create->kind(), SecureCredential::SERVER);
+  EXPECT_EQ(create->connector(), "connectors/Doors");
+  EXPECT_EQ(create->server_names_size(), 2);
+  EXPECT_EQ(create->request_id().size(), 36u);
+  EXPECT_THAT(run.out, HasSubstr("pki.example.net, 10.1.0.5"));
+  EXPECT_EQ(Do({"secure-mode", "credential", "create", "neither", "--connector", "Doors"}).code, 2);
+
+  security::v1::ListCredentialsResponse listed;
+  *listed.add_credentials() = credential;
+  auto list = server_->Expect<security::v1::ListCredentialsRequest>(
+      "security.v1.SecurityService/ListCredentials", listed);
+  EXPECT_EQ(Do({"secure-mode", "credential", "list", "--kind", "client"}).code, 0);
+  EXPECT_EQ(list->kind(), SecureCredential::CLIENT);
+  EXPECT_EQ(Do({"secure-mode", "credential", "list", "-o", "name"}).out, "secureCredentials/4\n");
+
+  auto activate =
+      server_->Expect<security::v1::ActivateCredentialRequest, security::v1::ActivateCredentialResponse>(
+          "security.v1.SecurityService/ActivateCredential");
+  run = Do({"secure-mode", "credential", "activate", "4"});
+  EXPECT_EQ(activate->name(), "secureCredentials/4");
+  EXPECT_EQ(run.out, "credential 4 is active\n");
+  server_->On<security::v1::DeleteCredentialRequest, security::v1::DeleteCredentialResponse>(
+      "security.v1.SecurityService/DeleteCredential", [](const auto& request, auto*) {
+        EXPECT_EQ(request.name(), "secureCredentials/4");
+        EXPECT_TRUE(request.force());
+        return FakeServer::Error(grpc::StatusCode::FAILED_PRECONDITION, "it is the last", "CREDENTIAL_LAST",
+                                 "");
+      });
+  run = Do({"secure-mode", "credential", "delete", "4", "--force"});
+  EXPECT_EQ(run.code, 4);
+  EXPECT_THAT(run.err, HasSubstr("CREDENTIAL_LAST"));
+}
+
+TEST_F(CommandsTest, B065SecurityPins) {
+  security::v1::ViewDevicePinResponse shown;
+  shown.mutable_pin()->set_pin("48151623");
+  shown.mutable_pin()->mutable_expire_time()->set_seconds(2'000'000'000);
+  auto view =
+      server_->Expect<security::v1::ViewDevicePinRequest>("security.v1.SecurityService/ViewDevicePin", shown);
+  Outcome run = Do({"secure-mode", "pin", "show", "001ae8000001"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(view->device(), "devices/00:1A:E8:00:00:01");
+  EXPECT_THAT(run.out, HasSubstr("48151623"));
+  EXPECT_THAT(run.out, HasSubstr("2033-05-18"));
+
+  auto rotate =
+      server_->Expect<security::v1::RotateDefaultPinRequest, security::v1::RotateDefaultPinResponse>(
+          "security.v1.SecurityService/RotateDefaultPin");
+  EXPECT_EQ(Do({"secure-mode", "pin", "rotate-default", "--pin-file", "-"}, {.input = "90210773\r\nx"}).code,
+            0);
+  EXPECT_EQ(rotate->pin(), "90210773");
+  EXPECT_EQ(Do({"secure-mode", "pin", "rotate-default", "--pin-file", "-"}, {.input = "\n"}).code, 2);
+  auto regenerate =
+      server_->Expect<security::v1::RegenerateDevicePinRequest, security::v1::RegenerateDevicePinResponse>(
+          "security.v1.SecurityService/RegenerateDevicePin");
+  EXPECT_EQ(Do({"secure-mode", "pin", "regenerate", "00:1A:E8:00:00:01"}).code, 0);
+  EXPECT_EQ(regenerate->pin(), "");
+
+  security::v1::PrintPinsResponse printed;
+  printed.set_html("<html>48151623</html>");
+  printed.set_printed(3);
+  printed.set_already_viewed(1);
+  auto print =
+      server_->Expect<security::v1::PrintPinsRequest>("security.v1.SecurityService/PrintPins", printed);
+  const std::string file = server_->directory() + "/pins.html";
+  run = Do({"secure-mode", "pin", "print", "Bremen", "--html", file});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(print->location(), "locations/Bremen");
+  EXPECT_THAT(run.out, HasSubstr("3 PINs written"));
+  EXPECT_THAT(run.out, HasSubstr("1 had been shown before"));
+  EXPECT_THAT(run.out, Not(HasSubstr("48151623")));
+  std::stringstream written;
+  written << std::ifstream(file).rdbuf();
+  EXPECT_EQ(written.str(), "<html>48151623</html>");
+  const int calls = server_->calls("security.v1.SecurityService/PrintPins");
+  EXPECT_EQ(Do({"secure-mode", "pin", "print", "Bremen", "--html", "/nowhere/at/all.html"}).code, 2);
+  EXPECT_EQ(server_->calls("security.v1.SecurityService/PrintPins"), calls) << "the PINs are not used up";
+}
+
+TEST_F(CommandsTest, B067SecureModeProtocolEventsAndDevices) {
+  security::v1::ListSecurityStatesResponse states;
+  auto* state = states.add_events();
+  state->mutable_time()->set_seconds(1'700'000'000);
+  state->set_state(security::v1::AWAITING_PIN);
+  state->set_text("waits for its PIN");
+  auto protocol = server_->Expect<security::v1::ListSecurityStatesRequest>(
+      "security.v1.SecurityService/ListSecurityStates", states);
+  Outcome run = Do({"secure-mode", "protocol", "001ae8000001"});
+  EXPECT_EQ(protocol->device(), "devices/00:1A:E8:00:00:01");
+  EXPECT_THAT(run.out, HasSubstr("awaiting-pin"));
+  EXPECT_THAT(run.out, HasSubstr("waits for its PIN"));
+
+  security::v1::ListSecurityEventsResponse events;
+  events.add_events()->set_kind("MAC_MISMATCH");
+  auto seen = server_->Expect<security::v1::ListSecurityEventsRequest>(
+      "security.v1.SecurityService/ListSecurityEvents", events);
+  EXPECT_THAT(Do({"secure-mode", "events", "--limit", "20"}).out, HasSubstr("MAC_MISMATCH"));
+  EXPECT_EQ(seen->page_size(), 20);
+  EXPECT_EQ(seen->device(), "");
+
+  auto devices =
+      server_->Expect<security::v1::ListSecureDevicesRequest, security::v1::ListSecureDevicesResponse>(
+          "security.v1.SecurityService/ListSecureDevices");
+  EXPECT_EQ(Do({"secure-mode", "devices", "--state", "pin-exhausted"}).code, 0);
+  EXPECT_EQ(devices->state(), security::v1::PIN_EXHAUSTED);
+  EXPECT_EQ(Do({"secure-mode", "devices", "--state", "default"}).code, 2);
 }
 
 }  // namespace

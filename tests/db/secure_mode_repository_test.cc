@@ -142,7 +142,7 @@ TEST_F(SecureModeRepositoryTest, AClientCertificateNamesItsPhone) {
   EXPECT_EQ(found->ca_id, ca_id());
   EXPECT_EQ(found->device_id, device);
   EXPECT_EQ(found->mac, "00:1A:E8:00:00:01");
-  EXPECT_EQ(found->slot, "dls-client");
+  EXPECT_EQ(found->slot, "secure-mode");
   EXPECT_EQ(found->state, "active");
   EXPECT_EQ(found->security_state, "default");
   EXPECT_FALSE(found->expired);

@@ -35,6 +35,13 @@ INSERT INTO job (deployment_id, device_id, location_id, slot, state, reason, run
 SELECT d.id, v.id, v.location_id, 'wbm', 'deferred', 'PHONE_OFFLINE', now() + interval '1 hour', now() + interval '7 days'
   FROM device v JOIN deployment d ON d.id = (SELECT min(id) FROM deployment WHERE superseded) + v.id % 10
  WHERE v.mac LIKE '02:%' AND v.id % 10 >= 8;
+-- A third is in secure mode, a few are stranded.
+UPDATE device SET security_state = CASE WHEN id % 300 = 0 THEN 'desynchronised' ELSE 'secure' END
+ WHERE mac LIKE '02:%' AND id % 3 = 0;
+INSERT INTO security_state_event (device_id, state, text)
+SELECT id, security_state, 'because' FROM device WHERE security_state <> 'default';
+INSERT INTO security_event (kind, door, address, mac) SELECT 'DEFAULT_MODE_REFUSED', 'default', '10.0.0.1', mac
+  FROM device WHERE mac LIKE '02:%';
 INSERT INTO audit_log (actor, action, object) SELECT 'system', 'key.use', 'internalCas/1' FROM generate_series(1, {DEVICES});
 """
 
@@ -103,6 +110,12 @@ class LargeFleetTest(Plans):
             ("CertificateService", "ListCertificates", dict(page_size=50, internal_ca=ca)),
             ("CertificateService", "ListCertificates", dict(page_size=50, device="devices/02:00:00:00:10:00")),
             ("DeploymentService", "ListDeployments", dict(page_size=5, location="locations/Lab")),
+            ("SecurityService", "ListSecureDevices", dict(page_size=50)),
+            ("SecurityService", "ListSecureDevices", dict(page_size=50, state="DESYNCHRONISED")),
+            ("SecurityService", "ListSecurityStates", dict(page_size=50, device="devices/02:00:00:00:10:00")),
+            ("SecurityService", "ListSecurityEvents", dict(page_size=50)),
+            ("SecurityService", "ListSecurityEvents", dict(page_size=50, device="devices/02:00:00:00:10:00")),
+            ("SecurityService", "RegenerateDevicePin", dict(device="devices/02:00:00:00:10:00")),
         ]
         for service, method, fields in asked:
             for _ in range(7):  # the sixth call of a prepared statement may get a plan for any arguments

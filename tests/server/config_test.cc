@@ -238,6 +238,16 @@ TEST_F(ConfigTest, CommandsAndHelp) {
   for (const ConfigOption& option : ConfigOptions()) EXPECT_THAT(help, HasSubstr(option.Flag()));
 }
 
+TEST_F(ConfigTest, B065PinLengthsMustAgree) {
+  EXPECT_TRUE(Parse({"--secure-pin-length=12", "--secure-pin-alphabet=letters"}).ok());
+  EXPECT_THAT(std::string(Parse({"--secure-pin-length=6"}).status().message()),
+              HasSubstr("secure.pin_length"));
+  EXPECT_THAT(std::string(Parse({"--secure-pin-min-length=5"}).status().message()),
+              HasSubstr("must be from 6 to 32"));
+  EXPECT_THAT(std::string(Parse({"--secure-pin-max-length=7"}).status().message()),
+              HasSubstr("secure.pin_min_length"));
+}
+
 TEST_F(ConfigTest, EveryRowOfTheTableIsSound) {
   const ServerConfig defaults;
   for (const ConfigOption& option : ConfigOptions()) {

@@ -1,0 +1,479 @@
+// Secure mode: credentials of both sides, security PINs, states of phones, events at the doors.
+#include <filesystem>
+#include <system_error>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
+
+#include "base/error.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/common.h"
+#include "phonepki/security/v1/security.grpc.pb.h"
+
+namespace phonepki::cli {
+namespace {
+
+namespace v1 = security::v1;
+using Stub = v1::SecurityService::Stub;
+
+constexpr Noun kCredential = {"credential", "secureCredentials", Complete::kNothing,
+                              "credential: number or secureCredentials/{id}"};
+
+std::string SecondsText(const google::protobuf::Timestamp& time, absl::TimeZone zone) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", FromProto(time), zone);
+}
+
+Cell StateOf(v1::SecurityState state) {
+  const std::string word = state == v1::SECURITY_STATE_UNSPECIFIED ? "" : Word(v1::SecurityState_Name(state));
+  switch (state) {
+    case v1::SECURE:
+      return {word, Color::kGreen};
+    case v1::PIN_EXHAUSTED:
+    case v1::DESYNCHRONISED:
+      return {word, Color::kRed};
+    case v1::AWAITING_PIN:
+      return {word, Color::kYellow};
+    case v1::ENROLLING:
+      return {word, Color::kCyan};
+    default:
+      return word;
+  }
+}
+
+std::string NamesOf(const v1::SecureCredential& credential) {
+  std::string names = Joined(credential.dns_names());
+  const std::string addresses = Joined(credential.ip_addresses());
+  return names.empty() || addresses.empty() ? names + addresses : absl::StrCat(names, ", ", addresses);
+}
+
+void ShowCredential(Session& session, const v1::SecureCredential& credential) {
+  Sheet sheet;
+  sheet.Add("Name", credential.name());
+  sheet.Add("Kind", Word(v1::SecureCredential::Kind_Name(credential.kind())));
+  sheet.Add("Active", credential.active() ? "yes" : "no", EnabledCell(credential.active()).color);
+  sheet.Add("Connector",
+            absl::StrCat(credential.connector_display_name(), " (", credential.connector(), ")"));
+  sheet.Add("Issuing CA", credential.issuing_ca().subject());
+  sheet.Add("Root", credential.root().subject());
+  sheet.Add("Root SHA-256", credential.root().sha256_fingerprint());
+  if (credential.has_certificate()) {
+    AddCertificate(sheet, "", credential.certificate(), session.zone());
+    sheet.Add("Server names", NamesOf(credential));
+  }
+  session.Print(sheet);
+}
+
+Command CreateCredential() {
+  struct Arguments {
+    std::string kind, connector;
+    std::vector<std::string> names;
+    CreateOptions create;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "create";
+  command.summary = "Create a credential from a connector; the first of its kind becomes active";
+  command.description =
+      "server: key and certificate of the secure door. client: where the phones' own certificates come from. "
+      "Existing ones stay trusted until they are deleted.";
+  command.examples = {"phonepki secure-mode credential create server --connector Doors",
+                      "phonepki secure-mode credential create server --connector Doors --server-name "
+                      "pki.example.net --server-name 10.1.0.5",
+                      "phonepki secure-mode credential create client --connector PhoneClients"};
+  command.options = {
+      Positional("KIND", "whose credential", &args->kind).Required().OneOf({"server", "client"}),
+      Value("--connector", "CONNECTOR", "the connector that issues", &args->connector)
+          .Required()
+          .Completing(Complete::kConnector),
+      Value("--server-name", "NAME",
+            "host name or IP address that phones call, for a server certificate; default: "
+            "the server's configuration",
+            &args->names)};
+  args->create.AddTo(command.options);
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::CreateCredentialRequest request;
+    request.set_kind(args->kind == "server" ? v1::SecureCredential::SERVER : v1::SecureCredential::CLIENT);
+    request.set_connector(ResourceName("connectors", args->connector));
+    for (const std::string& name : args->names) request.add_server_names(name);
+    args->create.Apply(request);
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::CreateCredential, request));
+    return session.Show(response, [&] {
+      session.environment().out << args->kind << " credential " << args->create.Outcome("created") << "\n\n";
+      ShowCredential(session, response.credential());
+    });
+  };
+  return command;
+}
+
+Command ListCredentials() {
+  auto kind = std::make_shared<std::string>();
+  Command command;
+  command.name = "list";
+  command.aliases = {"ls"};
+  command.summary = "List credentials, newest first";
+  command.examples = {"phonepki secure-mode credential list",
+                      "phonepki secure-mode credential list --kind server -o json"};
+  command.options = {Value("--kind", "KIND", "only these", kind.get()).OneOf({"server", "client"})};
+  command.run = [kind](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::ListCredentialsRequest request;
+    if (*kind == "server") request.set_kind(v1::SecureCredential::SERVER);
+    if (*kind == "client") request.set_kind(v1::SecureCredential::CLIENT);
+    ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListCredentials, request));
+    return session.Show(response, [&] {
+      Table table({{"ID"},
+                   {"KIND"},
+                   {"ACTIVE"},
+                   {"CONNECTOR"},
+                   {"ISSUING CA", false, true},
+                   {"SERVER NAMES", false, true},
+                   {"VALID TO"},
+                   {"CREATED"}});
+      for (const v1::SecureCredential& credential : response.credentials()) {
+        table.Add({ShortName(credential.name()), Word(v1::SecureCredential::Kind_Name(credential.kind())),
+                   EnabledCell(credential.active()), credential.connector_display_name(),
+                   credential.issuing_ca().subject(), NamesOf(credential),
+                   TimeText(credential.certificate().not_after(), session.zone()),
+                   TimeText(credential.create_time(), session.zone())});
+      }
+      session.Print(table);
+    });
+  };
+  return command;
+}
+
+template <typename Request, typename Response>
+Command CredentialVerb(const std::string& verb, const std::string& summary, const std::string& example,
+                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                       const std::string& done) {
+  Command command = NamedCommand<Stub, Request, Response>(
+      kCredential, verb, summary, {example}, method,
+      [done](Session& session, const Response&, const std::string& typed) {
+        Say(session, kCredential, ShortName(typed), done);
+      });
+  command.options[0].names = command.options[0].placeholder = "ID";
+  return command;
+}
+
+Command DeleteCredential() {
+  struct Arguments {
+    std::string id;
+    bool force = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "delete";
+  command.aliases = {"rm"};
+  command.summary = "Delete a credential that is neither active nor the last of its kind";
+  command.examples = {"phonepki secure-mode credential delete 3"};
+  command.options = {
+      Positional("ID", kCredential.argument, &args->id).Required(),
+      Flag("--force", "also when phones in secure mode depend on it: they will be locked out", &args->force)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::DeleteCredentialRequest request;
+    request.set_name(ResourceName(kCredential.collection, args->id));
+    request.set_force(args->force);
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::DeleteCredential, request));
+    return session.Show(response, [&] { Say(session, kCredential, ShortName(request.name()), "deleted"); });
+  };
+  return command;
+}
+
+Command CredentialCommand() {
+  Command command;
+  command.name = "credential";
+  command.aliases = {"credentials"};
+  command.summary = "Credentials of the secure door and of the phones";
+  command.examples = {"phonepki secure-mode credential list"};
+  command.commands = {
+      CreateCredential(), ListCredentials(),
+      CredentialVerb<v1::ActivateCredentialRequest, v1::ActivateCredentialResponse>(
+          "activate", "Make a credential the active one of its kind; the former one stays trusted",
+          "phonepki secure-mode credential activate 4", &Stub::ActivateCredential, "is active"),
+      DeleteCredential()};
+  return command;
+}
+
+// ---- PINs
+
+void ShowPin(Session& session, const v1::SecurityPin& pin) {
+  Sheet sheet;
+  sheet.Add("PIN", pin.pin());
+  sheet.Add("Expires", TimeText(pin.expire_time(), session.zone(), true));
+  session.Print(sheet);
+}
+
+// A PIN on the command line would stand in every process list.
+absl::StatusOr<std::string> ReadPin(Session& session, const std::string& file) {
+  if (file.empty()) return std::string();
+  ASSIGN_OR_RETURN(std::string text, ReadFile(file, session.environment(), "pin-file"));
+  const std::string pin = text.substr(0, text.find_first_of("\r\n"));
+  if (!pin.empty()) return pin;
+  return base::InvalidField("pin-file", "PIN_EMPTY", "the first line must hold the PIN");
+}
+
+constexpr char kPinFileHelp[] =
+    "file whose first line is the PIN to set; - is standard input; default: generated";
+
+Command ShowDefault() {
+  Command command;
+  command.name = "show-default";
+  command.summary = "Show the default PIN, which is the same for all phones";
+  command.examples = {"phonepki secure-mode pin show-default"};
+  command.run = [](Session& session) -> absl::StatusOr<ExitCode> {
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::ViewDefaultPin, v1::ViewDefaultPinRequest()));
+    return session.Show(response, [&] { ShowPin(session, response.pin()); });
+  };
+  return command;
+}
+
+Command RotateDefault() {
+  auto file = std::make_shared<std::string>();
+  Command command;
+  command.name = "rotate-default";
+  command.summary = "Replace the default PIN; phones that await the former one must be enrolled again";
+  command.examples = {"phonepki secure-mode pin rotate-default",
+                      "phonepki secure-mode pin rotate-default --pin-file pin.txt"};
+  command.options = {Value("--pin-file", "FILE", kPinFileHelp, file.get()).Completing(Complete::kFile)};
+  command.run = [file](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::RotateDefaultPinRequest request;
+    ASSIGN_OR_RETURN(*request.mutable_pin(), ReadPin(session, *file));
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::RotateDefaultPin, request));
+    return session.Show(response, [&] { ShowPin(session, response.pin()); });
+  };
+  return command;
+}
+
+Command ShowDevicePin() {
+  auto device = std::make_shared<std::string>();
+  Command command;
+  command.name = "show";
+  command.summary = "Show the PIN of one phone, once; made when there is none";
+  command.examples = {"phonepki secure-mode pin show 00:1A:E8:00:00:01"};
+  command.options = {
+      Positional("DEVICE", "MAC address", device.get()).Required().Completing(Complete::kDevice)};
+  command.run = [device](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::ViewDevicePinRequest request;
+    ASSIGN_OR_RETURN(*request.mutable_device(), DeviceName(*device));
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::ViewDevicePin, request));
+    return session.Show(response, [&] { ShowPin(session, response.pin()); });
+  };
+  return command;
+}
+
+Command Regenerate() {
+  struct Arguments {
+    std::string device, file;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "regenerate";
+  command.summary = "Give one phone a new PIN and show it, once";
+  command.examples = {"phonepki secure-mode pin regenerate 00:1A:E8:00:00:01"};
+  command.options = {
+      Positional("DEVICE", "MAC address", &args->device).Required().Completing(Complete::kDevice),
+      Value("--pin-file", "FILE", kPinFileHelp, &args->file).Completing(Complete::kFile)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::RegenerateDevicePinRequest request;
+    ASSIGN_OR_RETURN(*request.mutable_device(), DeviceName(args->device));
+    ASSIGN_OR_RETURN(*request.mutable_pin(), ReadPin(session, args->file));
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::RegenerateDevicePin, request));
+    return session.Show(response, [&] { ShowPin(session, response.pin()); });
+  };
+  return command;
+}
+
+Command PrintPins() {
+  struct Arguments {
+    std::string location, html;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "print";
+  command.summary = "Write the PINs of a location's phones to an HTML page for the printer";
+  command.description =
+      "Phones in secure mode need none. Every PIN is shown once: a phone whose PIN was shown before stands "
+      "on "
+      "the list without it.";
+  command.examples = {"phonepki secure-mode pin print Bremen --html bremen-pins.html"};
+  command.options = {Positional("LOCATION", "location: number, name or locations/{id}", &args->location)
+                         .Required()
+                         .Completing(Complete::kLocation),
+                     Value("--html", "FILE", "where to; - is standard output", &args->html)
+                         .Required()
+                         .Completing(Complete::kFile)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    // The PINs are shown once: a file that cannot be written must not cost them.
+    RETURN_IF_ERROR(WriteOutput(session, args->html, "", false));
+    if (args->html != "-") {
+      std::error_code ignored;  // a device, a pipe
+      std::filesystem::permissions(
+          args->html, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
+    }
+    v1::PrintPinsRequest request;
+    request.set_location(ResourceName("locations", args->location));
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::PrintPins, request));
+    RETURN_IF_ERROR(WriteOutput(session, args->html, response.html(), false));
+    response.clear_html();
+    if (args->html == "-") return kExitOk;
+    return session.Show(response, [&] {
+      session.environment().out << response.printed() << " PINs written to " << args->html;
+      if (response.already_viewed() > 0) {
+        session.environment().out << ", " << response.already_viewed() << " had been shown before";
+      }
+      session.environment().out << '\n';
+    });
+  };
+  return command;
+}
+
+Command PinPolicy() {
+  Command command;
+  command.name = "policy";
+  command.summary = "Show what PINs must be like";
+  command.examples = {"phonepki secure-mode pin policy"};
+  command.run = [](Session& session) -> absl::StatusOr<ExitCode> {
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::GetPinPolicy, v1::GetPinPolicyRequest()));
+    return session.Show(response, [&] {
+      Sheet sheet;
+      sheet.Add("Characters", absl::StrCat(response.min_length(), " to ", response.max_length()));
+      sheet.Add("Generated", absl::StrCat(response.generated_length(), " characters"));
+      sheet.Add("Alphabet", response.alphabet());
+      sheet.Add("Lifetime", absl::FormatDuration(absl::Seconds(response.lifetime_seconds())));
+      session.Print(sheet);
+    });
+  };
+  return command;
+}
+
+Command PinCommand() {
+  Command command;
+  command.name = "pin";
+  command.summary = "Security PINs: the default one and those of single phones";
+  command.examples = {"phonepki secure-mode pin show-default",
+                      "phonepki secure-mode pin print Bremen --html bremen-pins.html"};
+  command.commands = {ShowDefault(), RotateDefault(), ShowDevicePin(),
+                      Regenerate(),  PrintPins(),     PinPolicy()};
+  return command;
+}
+
+// ---- states and events
+
+Command Protocol() {
+  struct Arguments {
+    std::string device;
+    std::int64_t limit = 0;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "protocol";
+  command.summary = "Show the security state protocol of one phone, newest first";
+  command.examples = {"phonepki secure-mode protocol 00:1A:E8:00:00:01"};
+  command.options = {
+      Positional("DEVICE", "MAC address", &args->device).Required().Completing(Complete::kDevice),
+      Value("--limit", "N", "at most so many; default all", &args->limit)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::ListSecurityStatesRequest request;
+    ASSIGN_OR_RETURN(*request.mutable_device(), DeviceName(args->device));
+    ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListSecurityStates, request, args->limit));
+    return session.Show(response, [&] {
+      Table table({{"TIME"}, {"STATE"}, {"TEXT", false, true}});
+      for (const v1::SecurityStateEvent& event : response.events()) {
+        table.Add({SecondsText(event.time(), session.zone()), StateOf(event.state()), event.text()});
+      }
+      session.Print(table);
+    });
+  };
+  return command;
+}
+
+Command Events() {
+  struct Arguments {
+    std::string device;
+    std::int64_t limit = 100;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "events";
+  command.summary = "List who tried what at a phone door, newest first";
+  command.examples = {"phonepki secure-mode events",
+                      "phonepki secure-mode events --device 00:1A:E8:00:00:01"};
+  command.options = {Value("--device", "MAC", "events that claim this MAC address", &args->device)
+                         .Completing(Complete::kDevice),
+                     Value("--limit", "N", "at most so many; default 100, 0 is all", &args->limit)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::ListSecurityEventsRequest request;
+    ASSIGN_OR_RETURN(*request.mutable_device(), DeviceName(args->device));
+    ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListSecurityEvents, request, args->limit));
+    return session.Show(response, [&] {
+      Table table({{"TIME"}, {"EVENT"}, {"DOOR"}, {"FROM"}, {"MAC"}, {"DETAIL", false, true}});
+      for (const v1::SecurityEvent& event : response.events()) {
+        table.Add({SecondsText(event.time(), session.zone()), event.kind(), event.door(), event.address(),
+                   event.mac(), event.detail()});
+      }
+      session.Print(table);
+    });
+  };
+  return command;
+}
+
+std::vector<std::string> StateWords() {
+  std::vector<std::string> words;
+  for (int state = v1::ENROLLING; state <= v1::SecurityState_MAX; ++state)
+    words.push_back(StateOf(static_cast<v1::SecurityState>(state)).text);
+  return words;
+}
+
+Command Devices() {
+  struct Arguments {
+    std::string state;
+    std::int64_t limit = 0;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "devices";
+  command.aliases = {"phones"};
+  command.summary = "List phones that are not in default mode";
+  command.examples = {"phonepki secure-mode devices --state awaiting-pin",
+                      "phonepki secure-mode devices --state desynchronised -o json"};
+  command.options = {Value("--state", "STATE", "only in this state", &args->state).OneOf(StateWords()),
+                     Value("--limit", "N", "at most so many; default all", &args->limit)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::ListSecureDevicesRequest request;
+    v1::SecurityState state = v1::SECURITY_STATE_UNSPECIFIED;
+    if (!args->state.empty()) {
+      v1::SecurityState_Parse(absl::StrReplaceAll(absl::AsciiStrToUpper(args->state), {{"-", "_"}}), &state);
+    }
+    request.set_state(state);
+    ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListSecureDevices, request, args->limit));
+    return session.Show(response, [&] {
+      Table table(
+          {{"MAC"}, {"STATE"}, {"SINCE"}, {"LOCATION", false, true}, {"E.164"}, {"TEXT", false, true}});
+      for (const v1::SecureDevice& device : response.devices()) {
+        table.Add({ShortName(device.device()), StateOf(device.state()),
+                   TimeText(device.change_time(), session.zone()), device.location_display_name(),
+                   device.e164(), device.text()});
+      }
+      session.Print(table);
+    });
+  };
+  return command;
+}
+
+}  // namespace
+
+Command SecureModeCommand() {
+  Command command;
+  command.name = "secure-mode";
+  command.summary = "Secure mode: credentials, PINs, states of phones, events at the doors";
+  command.description =
+      "Phones in secure mode and this server prove to each other who they are. It takes an active server "
+      "credential and an active client credential.";
+  command.examples = {"phonepki secure-mode credential create server --connector Doors",
+                      "phonepki secure-mode credential create client --connector PhoneClients",
+                      "phonepki secure-mode devices"};
+  command.commands = {CredentialCommand(), PinCommand(), Devices(), Protocol(), Events()};
+  return command;
+}
+
+}  // namespace phonepki::cli
