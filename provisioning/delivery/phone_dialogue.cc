@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
+#include "ca/x509/utf8.h"
 #include "db/deployment_repository.h"
 
 namespace phonepki::provisioning {
@@ -68,9 +69,29 @@ std::string InventoryJson(const WorkpointMessage& message) {
   return json;
 }
 
+// Not in the middle of a character.
 std::string Clip(std::string text, std::size_t limit) {
-  text.resize(std::min(text.size(), limit));
+  if (text.size() <= limit) return text;
+  while (limit > 0 && (text[limit] & 0xc0) == 0x80) --limit;
+  text.resize(limit);
   return text;
+}
+
+// Phones send what people type into them, in whatever encoding; the database takes UTF-8 only. An odd letter in
+// a name must not keep a phone from registering.
+void MakeUtf8(std::string& text) {
+  if (ca::CountCharacters(text) >= 0) return;
+  std::string clean;
+  std::string_view rest = text;
+  std::uint32_t character = 0;
+  while (!rest.empty()) {
+    if (!ca::NextCodePoint(&rest, &character)) {
+      character = 0xfffd;
+      rest.remove_prefix(1);
+    }
+    ca::AppendUtf8(character, &clean);
+  }
+  text = std::move(clean);
 }
 
 // Hexadecimal digits behind one of the prefixes, without colons, lower case; empty when there are none.
@@ -142,6 +163,9 @@ HttpResponse PhoneDialogue::Handle(const HttpRequest& request) {
     base::LogInfo("phone_message_refused",
                   {{"address", request.remote_address}, {"reason", base::ReasonOf(message.status())}});
     return CleanUp(phone::SalvageNonce(request.body), "message not understood");
+  }
+  for (Item& item : message->items) {
+    for (std::string* text : {&item.name, &item.value, &item.status}) MakeUtf8(*text);
   }
   Answer answer;
   absl::Status status = database_.InTransaction("phone_message", [&](db::Tx& tx) -> absl::Status {
