@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -261,6 +262,8 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   quota.SetMaxThreads(config.api.max_threads);
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(16 << 20);
+  // Else a second server would quietly share the port, and every other call would end in its database.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   int port = 0;
   builder.AddListeningPort(config.api.listen.ToString(), security, &port);
   for (grpc::Service* service :
@@ -301,9 +304,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   if (config.HasRole("phone")) RETURN_IF_ERROR(parts.OpenPhoneDoor(credentials));
   if (config.HasRole("api")) RETURN_IF_ERROR(parts.OpenApi(credentials));
   if (config.metrics.listen.enabled()) {
-    ASSIGN_OR_RETURN(parts.status_door,
-                     OpenStatusDoor(*parts.io, config.metrics.listen, *parts.handlers, *parts.store.database,
-                                    parts.phone_door ? &parts.phone_door->counters() : nullptr));
+    ASSIGN_OR_RETURN(
+        parts.status_door,
+        OpenStatusDoor(*parts.io, config.metrics.listen, *parts.handlers, *parts.store.database,
+                       parts.phone_door ? &parts.phone_door->counters() : nullptr));
   }
   base::LogInfo("ready", {{"api", config.HasRole("api") ? config.api.listen.ToString() : "off"},
                           {"phone", config.HasRole("phone") ? config.phone.listen.ToString() : "off"},

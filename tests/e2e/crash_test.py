@@ -52,6 +52,19 @@ class CrashTest(unittest.TestCase):
         self.assertNotEqual(second.returncode, 0)
         self.assertIn(f"in use by process {server.process.pid}", second.stderr)
 
+    def test_a_second_server_does_not_share_the_ports_of_the_first(self):
+        import subprocess
+        first, second = (harness.Server(web_port=8554) for _ in range(2))
+        self.addCleanup(first.close)
+        self.addCleanup(second.close)
+        second.stop()
+        for door, port in (("api", first.api), ("phone", first.phone), ("metrics", first.metrics)):
+            with self.subTest(door):
+                run = subprocess.run([*second.arguments, f"--{door}-listen", f"127.0.0.1:{port}"],
+                                     capture_output=True, text=True, timeout=60)
+                self.assertEqual(run.returncode, 1)
+                self.assertIn(f"cannot listen on 127.0.0.1:{port}", run.stderr)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
