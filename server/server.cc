@@ -20,6 +20,7 @@
 #include <grpcpp/server_builder.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/text.h"
@@ -113,6 +114,19 @@ absl::StatusOr<provisioning::DeliveryOptions> DeliveryOptionsOf(const ServerConf
   options.serial_prefixes = config.wpi.info_serial_prefixes;
   options.restart_after_write = config.wpi.activation == WpiActivation::kRestart;
   return options;
+}
+
+// A replica with a key of its own would fail every job that it takes up. The API's CA is the one secret that
+// every database holds.
+absl::Status CheckMasterKey(ca::DoorCredentials& credentials, const ServerConfig& config) {
+  absl::Status status = credentials.ApiCaPem().status();
+  if (base::ReasonOf(status) != "MASTER_KEY_UNKNOWN") return status;
+  return base::WithReason(
+      absl::FailedPreconditionError(absl::StrCat(
+          config.keys.MasterKeyPath(config.data_dir),
+          " is not the master key that the keys in this database are encrypted with: give every server "
+          "of a database the same keys.master_key_file")),
+      "MASTER_KEY_UNKNOWN");
 }
 
 struct Store {
@@ -300,6 +314,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   parts.io = std::make_unique<provisioning::phone::IoRuntime>(config.phone.io_threads);
   parts.handlers = std::make_unique<base::ThreadPool>(config.phone.handler_threads, 10000);
   ca::DoorCredentials credentials(*parts.store.database, *parts.keystore, *parts.keys, parts.clock);
+  RETURN_IF_ERROR(CheckMasterKey(credentials, config));
   if (config.HasRole("worker")) RETURN_IF_ERROR(parts.StartWorkers());
   if (config.HasRole("phone")) RETURN_IF_ERROR(parts.OpenPhoneDoor(credentials));
   if (config.HasRole("api")) RETURN_IF_ERROR(parts.OpenApi(credentials));
