@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -155,6 +156,7 @@ absl::StatusOr<Store> OpenStore(const ServerConfig& config) {
 // In the order of construction; destroyed in reverse.
 struct Server::Parts {
   ServerConfig config;
+  std::atomic<bool> stopping{false};
   base::SystemClock clock;
   Store store;
   std::unique_ptr<ca::Keystore> keystore;
@@ -322,7 +324,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
     ASSIGN_OR_RETURN(
         parts.status_door,
         OpenStatusDoor(*parts.io, config.metrics.listen, *parts.handlers, *parts.store.database,
-                       parts.phone_door ? &parts.phone_door->counters() : nullptr));
+                       parts.stopping, parts.phone_door ? &parts.phone_door->counters() : nullptr));
   }
   base::LogInfo("ready", {{"api", config.HasRole("api") ? config.api.listen.ToString() : "off"},
                           {"phone", config.HasRole("phone") ? config.phone.listen.ToString() : "off"},
@@ -332,6 +334,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
 
 Server::~Server() {
   Parts& parts = *parts_;
+  parts.stopping = true;
   if (parts.grpc) {
     parts.grpc->GetHealthCheckService()->SetServingStatus(false);
     parts.deployment_service->Stop();
@@ -339,7 +342,9 @@ Server::~Server() {
   }
   if (parts.knocks) parts.knocks->Stop();
   if (parts.clockwork) parts.clockwork->Stop();
-  if (parts.phone_door) parts.phone_door->Close(parts.config.shutdown.drain);
+  const absl::Time drained = absl::Now() + parts.config.shutdown.drain;
+  if (parts.dialogue) parts.dialogue->Drain(parts.config.shutdown.drain);
+  if (parts.phone_door) parts.phone_door->Close(std::max(drained - absl::Now(), absl::ZeroDuration()));
   if (parts.probes) parts.probes->Stop();
   if (parts.grpc) parts.grpc->Shutdown(absl::ToChronoTime(absl::Now() + absl::Seconds(5)));
   if (parts.status_door) parts.status_door->Close(absl::Seconds(1));

@@ -12,6 +12,7 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
+#include <absl/time/clock.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -54,6 +55,13 @@ bool IsHopeless(const std::string& item_status) {
     if (item_status == status) return true;
   }
   return false;
+}
+
+HttpResponse ComeAgain() {
+  HttpResponse response;
+  response.status = 503;
+  response.close = true;
+  return response;
 }
 
 std::string InventoryJson(const WorkpointMessage& message) {
@@ -167,6 +175,7 @@ HttpResponse PhoneDialogue::Handle(const HttpRequest& request) {
   for (Item& item : message->items) {
     for (std::string* text : {&item.name, &item.value, &item.status}) MakeUtf8(*text);
   }
+  if (draining_ && phone::IsInitial(message->reason)) return ComeAgain();
   Answer answer;
   absl::Status status = database_.InTransaction("phone_message", [&](db::Tx& tx) -> absl::Status {
     ASSIGN_OR_RETURN(answer, Decide(tx, request, *message));
@@ -179,12 +188,55 @@ HttpResponse PhoneDialogue::Handle(const HttpRequest& request) {
   }
   if (!status.ok()) {
     base::LogWarn("phone_message_failed", {{"address", request.remote_address}, {"error", status}});
-    HttpResponse response;
-    response.status = 503;
-    response.close = true;
-    return response;
+    return ComeAgain();
   }
+  Note(request, answer);
   return Respond(message->nonce, answer);
+}
+
+void PhoneDialogue::Note(const HttpRequest& request, const Answer& answer) {
+  const bool goes_on = answer.action != ActionKind::kCleanUp && answer.action != ActionKind::kRestart;
+  std::vector<std::string> cookies = ReadSessionCookies(request.cookie);
+  if (!answer.new_cookie.empty()) cookies = {answer.new_cookie};
+  const absl::Time now = absl::Now();
+  absl::MutexLock lock(&mutex_);
+  for (const std::string& cookie : cookies) {
+    if (goes_on) {
+      in_hand_[CookieHash(cookie)] = now + options_.session_timeout;
+    } else {
+      in_hand_.erase(CookieHash(cookie));
+      ended_.Wake();
+    }
+  }
+  if (in_hand_.size() < prune_at_) return;
+  absl::erase_if(in_hand_, [now](const auto& entry) { return entry.second <= now; });
+  prune_at_ = 2 * in_hand_.size() + 1000;
+}
+
+void PhoneDialogue::Drain(absl::Duration limit) {
+  draining_ = true;
+  const absl::Time end = absl::Now() + limit;
+  for (;;) {
+    std::vector<base::Bytes> hashes;
+    {
+      absl::MutexLock lock(&mutex_);
+      for (const auto& [hash, expiry] : in_hand_) {
+        if (expiry > absl::Now()) hashes.push_back(hash);
+      }
+    }
+    // Another replica may have ended them.
+    absl::StatusOr<std::int64_t> open =
+        hashes.empty() ? 0 : database_.InTransactionReturning("drain", [&](db::Tx& tx) {
+          return db::CountOpenSessions(tx, hashes);
+        });
+    if (open.ok() && *open == 0) return;
+    if (absl::Now() >= end) {
+      base::LogWarn("sessions_left_open",
+                    {{"count", open.value_or(static_cast<std::int64_t>(hashes.size()))}});
+      return;
+    }
+    ended_.WaitFor(absl::Milliseconds(50));
+  }
 }
 
 // The job had no certificate yet: the phone called before a worker came to it.
