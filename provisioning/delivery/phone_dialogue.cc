@@ -85,8 +85,8 @@ std::string Clip(std::string text, std::size_t limit) {
   return text;
 }
 
-// Phones send what people type into them, in whatever encoding; the database takes UTF-8 only. An odd letter in
-// a name must not keep a phone from registering.
+// Phones send what people type into them, in whatever encoding; the database takes UTF-8 only. An odd letter
+// in a name must not keep a phone from registering.
 void MakeUtf8(std::string& text) {
   if (ca::CountCharacters(text) >= 0) return;
   std::string clean;
