@@ -1,5 +1,7 @@
 #include "db/deployment_repository.h"
 
+#include <algorithm>
+
 #include <absl/strings/str_cat.h>
 
 #include "base/error.h"
@@ -143,6 +145,15 @@ absl::StatusOr<std::vector<DeploymentRecord>> WithProgress(Tx& tx, const pqxx::r
   return deployments;
 }
 
+constexpr Query kAnchors{"deployment_anchors", R"sql(
+  SELECT c.trust_anchor
+    FROM deployment d
+    JOIN deployment o ON o.location_id = d.location_id AND o.slot = d.slot AND o.id <= d.id
+                     AND (o.id = d.id OR o.superseded)
+    JOIN connector c ON c.id = o.connector_id
+   WHERE d.id = $1 AND c.trust_anchor IS NOT NULL
+   ORDER BY o.id DESC LIMIT 100)sql"};
+
 }  // namespace
 
 absl::StatusOr<std::int64_t> InsertDeployment(Tx& tx, const DeploymentRecord& deployment) {
@@ -161,6 +172,19 @@ absl::StatusOr<std::vector<DeploymentRecord>> GetDeployments(Tx& tx, const std::
     if (!present) return base::NotFound(absl::StrCat("no deployment deployments/", id));
   }
   return found;
+}
+
+absl::StatusOr<std::vector<base::Bytes>> ListDeployedAnchors(Tx& tx, std::int64_t id, int limit) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kAnchors, id));
+  std::vector<base::Bytes> anchors;
+  for (const auto& row : rows) {
+    base::Bytes anchor = ToBytes(row[0]);
+    if (static_cast<int>(anchors.size()) == limit) break;
+    if (std::find(anchors.begin(), anchors.end(), anchor) == anchors.end()) {
+      anchors.push_back(std::move(anchor));
+    }
+  }
+  return anchors;
 }
 
 absl::StatusOr<DeploymentRecord> FindDeployment(Tx& tx, std::int64_t id) {

@@ -48,6 +48,9 @@ struct DeploymentRecord {
 absl::StatusOr<std::int64_t> InsertDeployment(Tx& tx, const DeploymentRecord& deployment);
 // With progress. kNotFound when one is missing.
 absl::StatusOr<std::vector<DeploymentRecord>> GetDeployments(Tx& tx, const std::vector<std::int64_t>& ids);
+// What a deployment of CA certificates brings: the trust anchor of its connector, then those that earlier
+// deployments of the same slot brought to the location, newest first; each once, at most `limit`.
+absl::StatusOr<std::vector<base::Bytes>> ListDeployedAnchors(Tx& tx, std::int64_t id, int limit);
 // Without progress. kNotFound.
 absl::StatusOr<DeploymentRecord> FindDeployment(Tx& tx, std::int64_t id);
 // Locks the row. Without progress. kNotFound.

@@ -47,6 +47,8 @@ inline constexpr char kCancelled[] = "CANCELLED_BY_OPERATOR";
 inline constexpr char kRetried[] = "RETRIED_BY_OPERATOR";
 inline constexpr char kSuperseded[] = "SUPERSEDED_BY_DEPLOYMENT";
 inline constexpr char kContacted[] = "PHONE_CONTACTED";
+inline constexpr char kSlotNotSupported[] = "SLOT_NOT_SUPPORTED";
+inline constexpr char kAccepted[] = "ACCEPTED";
 inline constexpr char kTryAgain[] = "TRY_AGAIN";
 }  // namespace job_reason
 

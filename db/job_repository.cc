@@ -80,7 +80,7 @@ constexpr Query kArmKnocks{"job_arm_knocks", R"sql(
     RETURNING device.id)
   UPDATE job
      SET state = 'waiting', reason = 'KNOCKED', reason_text = 'the phone was asked to call',
-         certificate_id = orders.certificate_id, worker = NULL, lease_expires_at = NULL,
+         certificate_id = nullif(orders.certificate_id, 0), worker = NULL, lease_expires_at = NULL,
          run_at = now() + make_interval(secs => $5::float8)
     FROM orders JOIN knocked ON knocked.id = orders.device_id
    WHERE job.id = orders.job_id AND job.attempt = orders.attempt AND job.worker IS NOT NULL

@@ -46,7 +46,7 @@ absl::StatusOr<std::vector<JobRecord>> ClaimDueProbes(Tx& tx, const ClaimParams&
 struct KnockOrder {
   JobFence fence;
   std::int64_t device_id = 0;
-  std::int64_t certificate_id = 0;
+  std::int64_t certificate_id = 0;  // 0: none, as for CA certificates
 };
 // The moment before a knock: the device's contact gap is taken and the job waits for the call. Returns the
 // jobs that may really be knocked; the others are still held (gap not over, or fence lost).

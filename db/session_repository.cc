@@ -14,7 +14,7 @@ constexpr Query kFind{"session_find_for_update", R"sql(
     SELECT id, device_id, door, remote_address, step, fragments, job_id, job_attempt
       FROM phone_session WHERE cookie_hash = $1 AND expires_at > now() FOR UPDATE),
   held AS MATERIALIZED (
-    SELECT * FROM job
+    SELECT job.* FROM job
      WHERE id = (SELECT job_id FROM s) AND attempt = (SELECT job_attempt FROM s) AND state = 'running'
        FOR NO KEY UPDATE)
   SELECT s.id, s.device_id, s.door, host(s.remote_address), s.step, s.fragments, s.job_id, s.job_attempt, c.serial,

@@ -101,14 +101,12 @@ absl::Status CheckDeadline(absl::Duration deadline) {
 }
 
 absl::StatusOr<db::DeploymentRecord> ReadPlan(db::Tx& tx, const v1::CreateDeploymentRequest& request,
+                                              const provisioning::SlotTable& slots,
                                               absl::Duration default_deadline) {
   db::DeploymentRecord plan;
   ASSIGN_OR_RETURN(plan.location_id, ResolveLocation(tx, request.location()));
   plan.slot = request.certificate_type();
-  if (plan.slot != "wbm") {
-    return base::InvalidField("certificate_type", "CERTIFICATE_TYPE",
-                              absl::StrCat("\"", plan.slot, "\" cannot be deployed; use wbm"));
-  }
+  RETURN_IF_ERROR(slots.Get(plan.slot, "certificate_type").status());
   ASSIGN_OR_RETURN(plan.connector_id, ResolveConnector(tx, request.connector()));
   plan.deploy_at = absl::Now();
   if (request.has_deploy_date()) {
@@ -143,7 +141,8 @@ grpc::Status DeploymentService::CreateDeployment(grpc::ServerContext* context,
           ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateDeployment", request->request_id()));
           std::int64_t id = earlier.value_or(0);
           if (!earlier) {
-            ASSIGN_OR_RETURN(db::DeploymentRecord deployment, ReadPlan(tx, *request, default_job_deadline_));
+            ASSIGN_OR_RETURN(db::DeploymentRecord deployment,
+                             ReadPlan(tx, *request, slots_, default_job_deadline_));
             ASSIGN_OR_RETURN(id, db::InsertDeployment(tx, deployment));
             if (request->activate()) RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
             RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.create", Name(id)}}));
@@ -155,6 +154,28 @@ grpc::Status DeploymentService::CreateDeployment(grpc::ServerContext* context,
         });
         if (status.ok()) on_activated_();
         return status;
+      });
+}
+
+grpc::Status DeploymentService::ListCertificateTypes(grpc::ServerContext* context,
+                                                     const v1::ListCertificateTypesRequest*,
+                                                     v1::ListCertificateTypesResponse* response) {
+  return base::rpc::Handle(
+      context, "/phonepki.deployment.v1.DeploymentService/ListCertificateTypes",
+      [&](const Caller&) -> absl::Status {
+        for (const provisioning::CertificateSlot& slot : slots_.slots()) {
+          v1::CertificateType* type = response->add_certificate_types();
+          type->set_name(slot.name);
+          type->set_title(slot.title);
+          type->set_ca_certificates(slot.holds == provisioning::CertificateSlot::Holds::kCaCertificates);
+          type->set_item(slot.item);
+          type->set_confirmed(slot.confirmed);
+          type->set_proof(provisioning::PrintProof(slot.proof));
+          for (const provisioning::SlotSupport& support : slot.supported_by) {
+            type->add_supported_by(provisioning::PrintSupport(support));
+          }
+        }
+        return absl::OkStatus();
       });
 }
 

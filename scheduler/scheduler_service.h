@@ -9,6 +9,7 @@
 #include "db/database.h"
 #include "phonepki/deployment/v1/deployment.grpc.pb.h"
 #include "phonepki/job/v1/job.grpc.pb.h"
+#include "provisioning/slots/slot_table.h"
 
 namespace phonepki::scheduler {
 
@@ -18,14 +19,16 @@ namespace phonepki::scheduler {
 class DeploymentService final : public deployment::v1::DeploymentService::Service {
  public:
   // `on_activated` wakes whoever starts deployments.
-  DeploymentService(db::Database& database, absl::Duration default_job_deadline,
-                    std::function<void()> on_activated)
+  DeploymentService(db::Database& database, const provisioning::SlotTable& slots,
+                    absl::Duration default_job_deadline, std::function<void()> on_activated)
       : database_(database),
+        slots_(slots),
         default_job_deadline_(default_job_deadline),
         on_activated_(std::move(on_activated)) {}
   // Ends the watch streams.
   void Stop() { stopping_ = true; }
 
+  PHONEPKI_RPC(deployment, ListCertificateTypes);
   PHONEPKI_RPC(deployment, CreateDeployment);
   PHONEPKI_RPC(deployment, GetDeployment);
   PHONEPKI_RPC(deployment, ListDeployments);
@@ -38,6 +41,7 @@ class DeploymentService final : public deployment::v1::DeploymentService::Servic
 
  private:
   db::Database& database_;
+  const provisioning::SlotTable& slots_;
   const absl::Duration default_job_deadline_;
   const std::function<void()> on_activated_;
   std::atomic<bool> stopping_{false};

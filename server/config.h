@@ -133,13 +133,11 @@ struct ServerConfig {
     std::string MasterKeyPath(const std::string& data_dir) const;
   } keys;
 
+  struct Slots {
+    std::string file;  // empty: the table that is built in
+  } slots;
+
   struct Wpi {
-    std::string wbm_certificate_item = "wbm-server-certificate";
-    std::string wbm_info_item = "wbm-server-certificate-info";
-    // A line of the info item that starts with one of these (case ignored) carries the value behind it.
-    std::vector<std::string> info_serial_prefixes = {"serial:", "serial number:", "serialnumber="};
-    std::vector<std::string> info_fingerprint_prefixes = {
-        "fingerprint:", "sha256 fingerprint:", "sha1 fingerprint:"};
     WpiActivation activation = WpiActivation::kNone;
   } wpi;
 

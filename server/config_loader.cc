@@ -17,6 +17,7 @@
 #include <yaml-cpp/yaml.h>
 #include <CLI/CLI.hpp>
 
+#include "provisioning/slots/slot_table.h"
 #include "server/config.h"
 #include "server/config_options.h"
 
@@ -281,6 +282,9 @@ class CommandLine {
     serve_ = app_.add_subcommand("serve", "Run the server. This is also what happens without a command.");
     migrate_ = app_.add_subcommand("migrate", "Bring the database's tables to this version, then exit.");
     reference_ = app_.add_subcommand("config-reference", "Print docs/configuration.md, then exit.");
+    slot_table_ = app_.add_subcommand(
+        "slot-table",
+        "Print the built-in table of certificate slots, to correct and use as slots.file, then exit.");
     AddOptions();
     app_.footer(
         "Every option is also a key of the file (--phone-listen is \"listen\" in the section \"phone\") and "
@@ -310,6 +314,10 @@ class CommandLine {
     ReportExtras(loader);
     if (reference_->parsed()) {
       text_ = ConfigReference();
+      return !loader.status().ok();
+    }
+    if (slot_table_->parsed()) {
+      text_ = provisioning::SlotTable::BuiltInText();
       return !loader.status().ok();
     }
     return true;
@@ -384,6 +392,7 @@ class CommandLine {
   CLI::App* serve_ = nullptr;
   CLI::App* migrate_ = nullptr;
   CLI::App* reference_ = nullptr;
+  CLI::App* slot_table_ = nullptr;
   std::vector<std::pair<const ConfigOption*, CLI::Option*>> flags_;
   std::vector<const ConfigOption*> emptied_;
   std::string bool_text_;  // where CLI11 parses booleans to; results() is what counts

@@ -119,11 +119,6 @@ std::string AddressOrEmpty(const std::string& address) {
                                                  : "must be an IP address: phones do not resolve names here";
 }
 
-std::string ItemName(const std::string& name) {
-  return !name.empty() && name.find_first_of(" <>&\"") == std::string::npos ? ""
-                                                                            : "is not the name of a WPI item";
-}
-
 std::vector<ConfigOption> MakeOptions() {
   const absl::Duration kSecond = absl::Seconds(1);
   const absl::Duration kDay = absl::Hours(24);
@@ -261,14 +256,11 @@ std::vector<ConfigOption> MakeOptions() {
       Row("keys.erase_after_activation", MEMBER(keys.erase_after_activation),
           "Erase a phone's private key once its certificate is verified as active."),
 
-      Row("wpi.wbm_certificate_item", MEMBER(wpi.wbm_certificate_item),
-          "Item that takes the WBM server certificate as PKCS#12 in base64.", ItemName),
-      Row("wpi.wbm_info_item", MEMBER(wpi.wbm_info_item), "Item that tells about the WBM server certificate.",
-          ItemName),
-      Row("wpi.info_serial_prefixes", MEMBER(wpi.info_serial_prefixes),
-          "Beginnings of the line of that item that holds the serial number; case does not matter."),
-      Row("wpi.info_fingerprint_prefixes", MEMBER(wpi.info_fingerprint_prefixes),
-          "Beginnings of the line of that item that holds the fingerprint; case does not matter."),
+      Row("slots.file", MEMBER(slots.file),
+          "Table of the phones' certificate slots and their WPI items. Empty: the one that is built in "
+          "(phonepkid slot-table prints it).",
+          ReadableFile, "path"),
+
       Row("wpi.activation", MEMBER(wpi.activation),
           "What makes a phone use a certificate that it has accepted: none: nothing more; restart: a "
           "restart."),
@@ -333,6 +325,7 @@ const std::vector<ConfigSection>& ConfigSections() {
       {"job", "Jobs"},
       {"pkcs12", "PKCS#12 for phones"},
       {"keys", "Private keys"},
+      {"slots", "Certificate slots of the phones"},
       {"wpi", "Phone protocol"},
       {"log", "Log"},
       {"shutdown", "Shutdown"},

@@ -50,6 +50,17 @@ absl::Status MakeDataDir(const std::string& path) {
       absl::StrCat("cannot make the data directory ", path, ": ", strerror(errno)));
 }
 
+absl::StatusOr<provisioning::SlotTable> ReadSlotTable(const std::string& path) {
+  if (path.empty()) return provisioning::SlotTable::BuiltIn();
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file) return absl::FailedPreconditionError(absl::StrCat("slots.file: cannot read ", path));
+  absl::StatusOr<provisioning::SlotTable> table = provisioning::SlotTable::Parse(text.str());
+  if (table.ok()) return table;
+  return absl::InvalidArgumentError(absl::StrCat("slots.file: ", path, ", ", table.status().message()));
+}
+
 absl::StatusOr<base::Secret> ReadPassphrase(const std::string& path) {
   if (path.empty()) return base::Secret();
   std::ifstream file(path);
@@ -110,9 +121,6 @@ absl::StatusOr<provisioning::DeliveryOptions> DeliveryOptionsOf(const ServerConf
                                   : ca::Pkcs12Encryption::kAes256Sha256;
   ASSIGN_OR_RETURN(options.pkcs12_passphrase, ReadPassphrase(config.pkcs12.passphrase_file));
   options.erase_keys = config.keys.erase_after_activation;
-  options.write_item = config.wpi.wbm_certificate_item;
-  options.info_item = config.wpi.wbm_info_item;
-  options.serial_prefixes = config.wpi.info_serial_prefixes;
   options.restart_after_write = config.wpi.activation == WpiActivation::kRestart;
   return options;
 }
@@ -164,6 +172,7 @@ struct Server::Parts {
   std::unique_ptr<ca::Issuers> issuers;
   std::unique_ptr<ca::InternalCas> cas;
   std::unique_ptr<provisioning::Issuance> issuance;
+  provisioning::SlotTable slots;
   provisioning::Placement placement;
   provisioning::DeliveryOptions delivery;
   std::unique_ptr<provisioning::phone::IoRuntime> io;
@@ -258,8 +267,8 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   connector_service = std::make_unique<provisioning::ConnectorService>(database, *issuance);
   device_service = std::make_unique<provisioning::DeviceService>(database, placement);
   location_service = std::make_unique<provisioning::LocationService>(database, placement);
-  deployment_service =
-      std::make_unique<scheduler::DeploymentService>(database, config.job.deadline, [this] { Wake(); });
+  deployment_service = std::make_unique<scheduler::DeploymentService>(database, slots, config.job.deadline,
+                                                                      [this] { Wake(); });
   job_service = std::make_unique<scheduler::JobService>(database, [this] { Wake(); });
 
   std::shared_ptr<grpc::ServerCredentials> security = grpc::InsecureServerCredentials();
@@ -308,7 +317,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   std::unique_ptr<Server> server(new Server(std::move(owned)));
   parts.config = config;
   RETURN_IF_ERROR(MakeDataDir(config.data_dir));
+  ASSIGN_OR_RETURN(parts.slots, ReadSlotTable(config.slots.file));
   ASSIGN_OR_RETURN(parts.delivery, DeliveryOptionsOf(config));
+  parts.delivery.slots = &parts.slots;
   ASSIGN_OR_RETURN(parts.store, OpenStore(config));
   if (config.database.embedded()) RETURN_IF_ERROR(db::Migrate(*parts.store.database));
   RETURN_IF_ERROR(db::CheckSchema(*parts.store.database));

@@ -2,6 +2,7 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 
 #include "base/error.h"
 #include "cli/commands/commands.h"
@@ -80,7 +81,8 @@ Command Create() {
       "--activate"};
   command.options = {
       Value("--location", "LOCATION", "Location", &args->location).Required().Completing(Complete::kLocation),
-      Value("--type", "TYPE", "Certificate Type: wbm, or \"WBM Server Certificate (IP Phone)\"", &args->type),
+      Value("--type", "TYPE", "Certificate Type, one of `phonepki deployment types`; default wbm",
+            &args->type),
       Value("--connector,--pki", "CONNECTOR", "Import from PKI: the connector to issue from",
             &args->connector)
           .Required()
@@ -128,6 +130,31 @@ Command Create() {
     if (!watch) return kExitOk;
     session.environment().out.flush();
     return WatchRollout(session, {response.deployment().name()});
+  };
+  return command;
+}
+
+Command Types() {
+  Command command;
+  command.name = "types";
+  command.summary = "Certificate types: the slots of the phones, and which of them are confirmed";
+  command.description =
+      "What is not confirmed is a default by analogy: compare the item with those that a phone of yours "
+      "lists, and "
+      "correct it in the server's slot table (slots.file).";
+  command.examples = {"phonepki deployment types"};
+  command.run = [](Session& session) -> absl::StatusOr<ExitCode> {
+    ASSIGN_OR_RETURN(auto response,
+                     session.Call(&Stub::ListCertificateTypes, v1::ListCertificateTypesRequest()));
+    return session.Show(response, [&] {
+      Table table(
+          {{"TYPE"}, {"TITLE", false, true}, {"ITEM"}, {"CONFIRMED"}, {"PROOF"}, {"PHONES", false, true}});
+      for (const v1::CertificateType& type : response.certificate_types()) {
+        table.Add({type.name(), type.title(), type.item(), type.confirmed() ? "yes" : "no", type.proof(),
+                   type.supported_by().empty() ? "all" : absl::StrJoin(type.supported_by(), ", ")});
+      }
+      session.Print(table);
+    });
   };
   return command;
 }
@@ -344,8 +371,8 @@ Command DeploymentCommand() {
       "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date '2026-12-05 "
       "02:00' --activate",
       "phonepki deployment watch"};
-  command.commands = {Create(), Activate(), Deactivate(), Update(),
-                      List(),   Get(),      Delete(),     Watch("deployment")};
+  command.commands = {Create(), Activate(), Deactivate(),        Update(), List(),
+                      Get(),    Delete(),   Watch("deployment"), Types()};
   return command;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/secret.h"
 #include "ca/x509/pkcs12.h"
+#include "provisioning/slots/slot_table.h"
 
 namespace phonepki::provisioning {
 
@@ -46,9 +47,7 @@ struct DeliveryOptions {
   base::Secret pkcs12_passphrase;
   bool erase_keys = true;
 
-  std::string write_item = "wbm-server-certificate";
-  std::string info_item = "wbm-server-certificate-info";
-  std::vector<std::string> serial_prefixes = {"serial:"};
+  const SlotTable* slots = &SlotTable::BuiltIn();
   bool restart_after_write = false;
 };
 

@@ -108,7 +108,16 @@ std::vector<KnockWorker::Claimed> KnockWorker::Sort(std::vector<Claimed> claimed
   absl::flat_hash_set<std::int64_t> devices;
   for (Claimed& item : claimed) {
     const db::JobRecord& job = item.job;
-    if (job.state == db::job_state::kRunning && job.reason == db::job_reason::kWritten) {
+    const CertificateSlot* slot = options_.slots->Find(job.slot);
+    const absl::Status supported =
+        slot == nullptr
+            ? absl::NotFoundError(absl::StrCat("the server's slot table has no slot ", job.slot, " any more"))
+            : options_.slots->CheckSupport(*slot, item.device.device_type, item.device.software_version);
+    if (!supported.ok()) {
+      releases.push_back({FenceOf(job), db::job_state::kFailed, db::job_reason::kSlotNotSupported,
+                          std::string(supported.message())});
+    } else if (job.state == db::job_state::kRunning && job.reason == db::job_reason::kWritten &&
+               slot->proof == CertificateSlot::Proof::kProbe) {
       // The phone accepted the certificate and the session broke off before the read-back: the probe will
       // tell.
       releases.push_back(
@@ -144,7 +153,7 @@ std::vector<KnockWorker::Claimed> KnockWorker::Sort(std::vector<Claimed> claimed
 std::vector<db::KnockOrder> KnockWorker::Issue(const std::vector<Claimed>& claimed,
                                                std::vector<db::JobRelease>& releases) {
   std::vector<CertificateOrder> orders;
-  std::vector<std::int64_t> deployment_ids;
+  std::vector<std::size_t> ordering;  // orders[i] is of claimed[ordering[i]]
   absl::flat_hash_map<std::int64_t, db::DeploymentRecord> deployments;
   absl::flat_hash_map<std::int64_t, std::string> locations;
   absl::Status looked_up = database_.InTransaction("knock_deployments", [&](db::Tx& tx) -> absl::Status {
@@ -159,17 +168,24 @@ std::vector<db::KnockOrder> KnockWorker::Issue(const std::vector<Claimed>& claim
     }
     return absl::OkStatus();
   });
-  std::vector<absl::StatusOr<std::int64_t>> certificates;
+  // CA certificates need none of their own.
+  std::vector<absl::StatusOr<std::int64_t>> certificates(claimed.size(), 0);
   if (looked_up.ok()) {
-    for (const Claimed& item : claimed) {
+    for (std::size_t i = 0; i < claimed.size(); ++i) {
+      const Claimed& item = claimed[i];
+      const CertificateSlot& slot = *options_.slots->Find(item.job.slot);
+      if (slot.holds == CertificateSlot::Holds::kCaCertificates) continue;
+      ordering.push_back(i);
       orders.push_back({item.device.id,
                         item.job.slot,
+                        slot.profile,
                         FenceOf(item.job),
                         deployments[item.job.deployment_id].connector_id,
                         {item.device.mac, item.device.ip_address, item.device.fqdn, item.device.e164,
                          locations[item.device.location_id]}});
     }
-    certificates = issuance_.IssueBatch(orders);
+    std::vector<absl::StatusOr<std::int64_t>> issued = issuance_.IssueBatch(orders);
+    for (std::size_t i = 0; i < issued.size(); ++i) certificates[ordering[i]] = std::move(issued[i]);
   } else {
     certificates.assign(claimed.size(), looked_up);
   }

@@ -21,6 +21,7 @@
 #include "ca/x509/certificate.h"
 #include "ca/x509/utf8.h"
 #include "db/deployment_repository.h"
+#include "provisioning/delivery/slot_items.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -34,8 +35,8 @@ using phone::ReplyStatus;
 using phone::WorkpointMessage;
 
 constexpr char kCookieName[] = "JSESSIONID";
-constexpr char kWbmSlot[] = "wbm";
 constexpr int kMaxFragments = 200;
+constexpr int kMaxAnchors = 10;
 
 std::string NewCookie() {
   unsigned char octets[16];
@@ -100,22 +101,6 @@ void MakeUtf8(std::string& text) {
     ca::AppendUtf8(character, &clean);
   }
   text = std::move(clean);
-}
-
-// Hexadecimal digits behind one of the prefixes, without colons, lower case; empty when there are none.
-std::string FindSerial(const std::string& info, const std::vector<std::string>& prefixes) {
-  for (const auto& line : absl::StrSplit(info, absl::ByAnyChar("\r\n;"))) {
-    const std::string text = absl::AsciiStrToLower(absl::StripAsciiWhitespace(line));
-    for (const std::string& prefix : prefixes) {
-      if (!absl::StartsWith(text, absl::AsciiStrToLower(prefix))) continue;
-      std::string digits;
-      for (char c : text.substr(prefix.size())) {
-        if (absl::ascii_isxdigit(c)) digits += c;
-      }
-      return digits;
-    }
-  }
-  return "";
 }
 
 bool PlacementChanged(const db::DeviceRecord& before, const db::DeviceRecord& now) {
@@ -265,15 +250,14 @@ HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answ
   absl::StatusOr<db::DeliverableRecord> deliverable =
       answer.order ? IssueNow(*answer.order) : *answer.deliverable;
   if (!deliverable.ok()) return CleanUp(nonce, "");
-  absl::StatusOr<base::Secret> pkcs12 =
-      issuance_.MakePkcs12(*deliverable, options_.pkcs12_passphrase, options_.pkcs12_encryption);
-  if (!pkcs12.ok()) {
-    base::LogError("pkcs12_failed",
-                   {{"certificate", ca::HexLower(deliverable->serial)}, {"error", pkcs12.status()}});
+  absl::StatusOr<Item> item = CertificateItem(*answer.slot, *deliverable, issuance_, options_);
+  if (!item.ok()) {
+    base::LogError("certificate_not_packed",
+                   {{"certificate", ca::HexLower(deliverable->serial)}, {"error", item.status()}});
     return CleanUp(nonce, "");
   }
-  std::vector<Item> items{{options_.write_item, std::nullopt,
-                           absl::Base64Escape(absl::string_view(pkcs12->view().data(), pkcs12->size())), ""}};
+  std::vector<Item> items = answer.items;
+  items.insert(items.begin(), *std::move(item));
   response.body = phone::PrintDlsMessage(nonce, ActionKind::kWriteItems, items);
   base::WipeMemory(items[0].value.data(), items[0].value.size());
   return response;
@@ -373,9 +357,19 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
                                                                    const db::JobRecord& job,
                                                                    const HttpRequest& request,
                                                                    const WorkpointMessage& message) {
+  absl::StatusOr<const CertificateSlot*> slot = SlotOf(job);
+  absl::Status supported = slot.status();
+  if (supported.ok()) {
+    supported = options_.slots->CheckSupport(**slot, device.device_type, device.software_version);
+  }
+  if (!supported.ok()) {
+    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kSlotNotSupported, std::string(supported.message()), true));
+    return Answer{};
+  }
   Answer answer;
   answer.action = ActionKind::kWriteItems;
   answer.new_cookie = NewCookie();
+  answer.slot = *slot;
   db::SessionRecord session;
   session.device_id = device.id;
   session.door = "default";
@@ -384,19 +378,31 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
   ASSIGN_OR_RETURN(session.job,
                    db::OpenJobSession(tx, CookieHash(answer.new_cookie), session, job.id,
                                       phone::PrintReason(message.reason), options_.session_timeout));
+  if (answer.slot->holds == CertificateSlot::Holds::kCaCertificates) {
+    ASSIGN_OR_RETURN(std::vector<base::Bytes> anchors,
+                     db::ListDeployedAnchors(tx, job.deployment_id, kMaxAnchors));
+    answer.items = CaItems(*answer.slot, anchors);
+    return answer;
+  }
   if (job.certificate_id) {
     ASSIGN_OR_RETURN(answer.deliverable, db::GetDeliverable(tx, *job.certificate_id));
-  } else {
-    ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
-    ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
-    answer.order =
-        CertificateOrder{device.id,
-                         job.slot,
-                         *session.job,
-                         deployment.connector_id,
-                         {device.mac, device.ip_address, device.fqdn, device.e164, location.display_name}};
+    return answer;
   }
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
+  ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
+  answer.order =
+      CertificateOrder{device.id,
+                       job.slot,
+                       answer.slot->profile,
+                       *session.job,
+                       deployment.connector_id,
+                       {device.mac, device.ip_address, device.fqdn, device.e164, location.display_name}};
   return answer;
+}
+
+absl::StatusOr<const CertificateSlot*> PhoneDialogue::SlotOf(const db::JobRecord& job) const {
+  if (const CertificateSlot* slot = options_.slots->Find(job.slot)) return slot;
+  return absl::NotFoundError(absl::StrCat("the server's slot table has no slot ", job.slot, " any more"));
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReply(db::Tx& tx, const HttpRequest& request,
@@ -436,7 +442,7 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInventory(db::Tx& tx, db:
       // gone.
       session.step = db::session_step::kReadBack;
       RETURN_IF_ERROR(db::AdvanceSession(tx, session, options_.session_timeout));
-      return AskForInfo();
+      return AskForInfo(Wbm());
     }
   }
   return Close(tx, session);
@@ -445,12 +451,14 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInventory(db::Tx& tx, db:
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInspection(db::Tx& tx,
                                                                   const db::SessionRecord& session,
                                                                   const WorkpointMessage& message) {
-  if (message.action == "ReadAllItems" || message.action == "GetNextFragment") return AskForInfo();  // again
-  const std::string info = Clip(message.Value(options_.info_item), 8000);
+  if (message.action == "ReadAllItems" || message.action == "GetNextFragment") {
+    return AskForInfo(Wbm());  // again
+  }
+  const std::string info = InfoOf(Wbm(), message);
   if (message.status != ReplyStatus::kAccepted || info.empty()) return Close(tx, session);
   RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, kWbmSlot, info));
   ASSIGN_OR_RETURN(std::optional<db::SlotCertificateRecord> active, ActiveWbm(tx, session.device_id));
-  const std::string serial = FindSerial(info, options_.serial_prefixes);
+  const std::string serial = SerialOf(Wbm(), info);
   if (active && !serial.empty() && serial != ca::HexLower(active->serial)) {
     base::LogWarn("phone_certificate_changed", {{"device", session.device_id}, {"serial", serial}});
   }
@@ -466,10 +474,10 @@ absl::StatusOr<std::optional<db::SlotCertificateRecord>> PhoneDialogue::ActiveWb
   return std::optional<db::SlotCertificateRecord>();
 }
 
-PhoneDialogue::Answer PhoneDialogue::AskForInfo() const {
+PhoneDialogue::Answer PhoneDialogue::AskForInfo(const CertificateSlot& slot) {
   Answer answer;
   answer.action = ActionKind::kReadItems;
-  answer.items.push_back({options_.info_item, std::nullopt, "", ""});
+  answer.items = InfoItems(slot);
   return answer;
 }
 
@@ -504,25 +512,45 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
              IsHopeless(item.status)));
     return Close(tx, session);
   }
+  ASSIGN_OR_RETURN(const CertificateSlot* slot, SlotOf(job));
+  if (slot->info_item.empty() && slot->proof == CertificateSlot::Proof::kAccepted) {
+    return Succeed(tx, session, job, db::job_reason::kAccepted,
+                   "the phone accepted it; nothing tells more about this slot");
+  }
   session.step = db::session_step::kReadBack;
   RETURN_IF_ERROR(db::AdvanceJobSession(tx, session, options_.session_timeout, db::job_reason::kWritten,
                                         "the phone accepted the certificate"));
-  return AskForInfo();
+  return AskForInfo(*slot);
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, const db::SessionWork& work,
                                                                 const WorkpointMessage& message) {
   const db::SessionRecord& session = work.session;
   const db::JobRecord& job = *work.job;
+  ASSIGN_OR_RETURN(const CertificateSlot* slot, SlotOf(job));
   // The answer to the write got lost and the phone says it again: so do we.
-  if (message.action == "WriteItems") return AskForInfo();
-  const std::string info = Clip(message.Value(options_.info_item), 8000);
+  if (message.action == "WriteItems") return AskForInfo(*slot);
+  const std::string info = InfoOf(*slot, message);
   RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, job.slot, info));
-  const std::string serial = FindSerial(info, options_.serial_prefixes);
-  if (!serial.empty() && ca::HexLower(work.certificate_serial) != serial) {
+  const std::string serial = SerialOf(*slot, info);
+  if (!serial.empty() && !work.certificate_serial.empty() &&
+      ca::HexLower(work.certificate_serial) != serial) {
     RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
                          "the phone reads back a certificate with another serial number", false));
     return Close(tx, session);
+  }
+  if (slot->proof == CertificateSlot::Proof::kReadBack && info.empty()) {
+    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
+                         absl::StrCat("the phone says nothing of ", slot->info_item), false));
+    return Close(tx, session);
+  }
+  if (slot->proof == CertificateSlot::Proof::kReadBack) {
+    return Succeed(tx, session, job, db::job_reason::kVerified,
+                   serial.empty() ? "the phone accepted it and tells about it, but names no serial number"
+                                  : "the phone reads back the new certificate");
+  }
+  if (slot->proof == CertificateSlot::Proof::kAccepted) {
+    return Succeed(tx, session, job, db::job_reason::kAccepted, "the phone accepted it");
   }
   db::JobRelease release{*session.job, db::job_state::kVerifying, db::job_reason::kReadBack,
                          "written and read back; the phone's web server is to be looked at"};
@@ -533,9 +561,28 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, cons
   Answer answer;
   // One job per contact: an idle phone that is told send-solicited comes back at once for the next.
   if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
-  if (options_.restart_after_write)
-    answer = Answer{ActionKind::kRestart, {}, "", std::nullopt, std::nullopt, false};
+  if (options_.restart_after_write) {
+    answer = Answer{};
+    answer.action = ActionKind::kRestart;
+  }
   answer.verifiable = true;
+  return answer;
+}
+
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Succeed(db::Tx& tx, const db::SessionRecord& session,
+                                                             const db::JobRecord& job,
+                                                             const std::string& reason,
+                                                             const std::string& text) {
+  db::JobRelease release{*session.job, db::job_state::kSucceeded, reason, text};
+  release.unanswered = db::JobRelease::Unanswered::kReset;
+  RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
+  if (job.certificate_id) {
+    RETURN_IF_ERROR(
+        db::ActivateCertificates(tx, {job.device_id}, job.slot, {*job.certificate_id}, options_.erase_keys));
+  }
+  ASSIGN_OR_RETURN(bool more, db::FinishJobSession(tx, session));
+  Answer answer;
+  if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
   return answer;
 }
 

@@ -35,6 +35,8 @@
 
 namespace phonepki::provisioning {
 
+inline constexpr char kWbmSlot[] = "wbm";
+
 class PhoneDialogue {
  public:
   // `on_verifiable` is called after a job became ready to be probed. All references outlive the dialogue.
@@ -58,6 +60,7 @@ class PhoneDialogue {
     std::string new_cookie;                            // a session was opened
     std::optional<db::DeliverableRecord> deliverable;  // WriteItems: this one
     std::optional<CertificateOrder> order;             // … or issue it first
+    const CertificateSlot* slot = nullptr;             // where it goes
     bool verifiable = false;
   };
 
@@ -85,8 +88,14 @@ class PhoneDialogue {
   absl::StatusOr<Answer> StartDelivery(db::Tx& tx, const db::DeviceRecord& device, const db::JobRecord& job,
                                        const phone::HttpRequest& request,
                                        const phone::WorkpointMessage& message);
+  const CertificateSlot& Wbm() const { return *options_.slots->Find(kWbmSlot); }
   absl::StatusOr<std::optional<db::SlotCertificateRecord>> ActiveWbm(db::Tx& tx, std::int64_t device);
-  Answer AskForInfo() const;
+  static Answer AskForInfo(const CertificateSlot& slot);
+  // The job's slot; kNotFound when the table does not have it any more.
+  absl::StatusOr<const CertificateSlot*> SlotOf(const db::JobRecord& job) const;
+  // Ends a delivery that needs no further proof.
+  absl::StatusOr<Answer> Succeed(db::Tx& tx, const db::SessionRecord& session, const db::JobRecord& job,
+                                 const std::string& reason, const std::string& text);
   absl::StatusOr<Answer> Close(db::Tx& tx, const db::SessionRecord& session);
   absl::Status Fail(db::Tx& tx, const db::JobRecord& job, const std::string& reason, const std::string& text,
                     bool final);

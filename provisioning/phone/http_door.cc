@@ -8,7 +8,6 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/write.hpp>
@@ -26,6 +25,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "provisioning/phone/server_tls.h"
 #include "provisioning/phone/tls_stream.h"
 
 namespace phonepki::provisioning::phone {
@@ -34,6 +34,9 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using tcp = asio::ip::tcp;
 using Error = boost::system::error_code;
+
+// Refusals that may wait to be reported: the pool is there for those who are let in.
+constexpr int kMaxReports = 16;
 
 IoRuntime::IoRuntime(int threads) : context_(std::make_unique<Context>(threads)) {
   signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets without MSG_NOSIGNAL
@@ -66,18 +69,22 @@ struct HttpDoor::Core : std::enable_shared_from_this<HttpDoor::Core> {
   // False when this address, or the door, has too many connections already.
   bool Admit(const std::string& address);
   void Leave(const std::string& address);
+  // Null at a plain door.
+  std::shared_ptr<asio::ssl::context> Tls();
+  void Report(RefusedClient client);
 
   asio::io_context& io;
   const DoorOptions options;
   base::ThreadPool& pool;
   const HttpHandler handler;
   tcp::acceptor acceptor;
-  std::unique_ptr<asio::ssl::context> tls;
   DoorCounters counters;
   std::atomic<bool> closing{false};
   std::atomic<int> handling{0};
+  std::atomic<int> reports{0};
 
   absl::Mutex mutex;
+  std::shared_ptr<asio::ssl::context> tls ABSL_GUARDED_BY(mutex);  // shared with a handshake being set up
   absl::flat_hash_map<std::string, int> per_address ABSL_GUARDED_BY(mutex);
   std::int64_t next_id ABSL_GUARDED_BY(mutex) = 0;
   absl::flat_hash_map<std::int64_t, std::function<void()>> abort ABSL_GUARDED_BY(mutex);
@@ -149,13 +156,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     }
     if constexpr (!std::is_same_v<Stream, tcp::socket>) {
       Deadline(core_->options.handshake_timeout);
-      stream_.async_handshake([self = this->shared_from_this()](Error error) {
-        if (error) {
-          ++self->core_->counters.handshake_failed;
-          return self->Finish();
-        }
-        self->AwaitRequest();
-      });
+      if (stream_.native_handle() != nullptr) check_.Watch(stream_.native_handle());
+      stream_.async_handshake([self = this->shared_from_this()](Error error) { self->OnHandshake(error); });
     } else {
       AwaitRequest();
     }
@@ -168,6 +170,34 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     } else {
       return stream_.next_layer();
     }
+  }
+
+  void OnHandshake(Error error) {
+    if constexpr (!std::is_same_v<Stream, tcp::socket>) {
+      std::optional<Refusal> refusal = RefusalOf(stream_.native_handle(), check_, error);
+      if (!error && !refusal) return AwaitRequest();
+      ++core_->counters.handshake_failed;
+      if (!refusal || finished_) return Finish();
+      base::LogInfo("client_refused", {{"door", core_->options.name},
+                                       {"address", address_},
+                                       {"reason", refusal->reason},
+                                       {"detail", refusal->detail}});
+      core_->Report({address_, std::move(refusal->reason), std::move(check_.certificate)});
+      Error ignored;
+      Socket().shutdown(tcp::socket::shutdown_send, ignored);
+      Deadline(absl::Seconds(2));
+      Drain(64 << 10);
+    }
+  }
+
+  // Closing a socket with octets unread resets the connection, and the client loses the alert that tells it
+  // why: in TLS 1.3 it has sent its whole part of the handshake, even a request, before it can know.
+  void Drain(std::size_t limit) {
+    Socket().async_read_some(buffer_.prepare(1024),
+                             [self = this->shared_from_this(), limit](Error error, std::size_t size) {
+                               if (error || size >= limit) return self->Finish();
+                               self->Drain(limit - size);
+                             });
   }
 
   void Deadline(absl::Duration limit) {
@@ -226,6 +256,9 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     HttpRequest request{std::string(message.method_string()), std::string(message.target()),
                         std::string(message[http::field::cookie]), std::move(parser_->get().body()),
                         address_};
+    if constexpr (!std::is_same_v<Stream, tcp::socket>) {
+      request.client_certificate = ClientCertificate(stream_.native_handle());
+    }
     parser_.reset();
     if (buffer_.size() == 0) buffer_.shrink_to_fit();
     Handle(std::move(request));
@@ -300,6 +333,7 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
 
   const std::shared_ptr<HttpDoor::Core> core_;
   const std::string address_;
+  ClientCheck check_;
   Stream stream_;
   asio::steady_timer timer_;
   boost::beast::flat_buffer buffer_;
@@ -310,25 +344,6 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
   bool keep_alive_ = false;
   bool finished_ = false;
 };
-
-absl::StatusOr<std::unique_ptr<asio::ssl::context>> MakeTls(const TlsIdentity& identity) {
-  auto tls = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);
-  SSL_CTX* native = tls->native_handle();
-  Error error;
-  tls->use_certificate_chain(asio::buffer(identity.chain_pem), error);
-  if (!error) {
-    tls->use_private_key(asio::buffer(identity.key_pem.view().data(), identity.key_pem.size()),
-                         asio::ssl::context::pem, error);
-  }
-  if (error)
-    return absl::InvalidArgumentError(absl::StrCat("the door's certificate or key: ", error.message()));
-  SSL_CTX_set_min_proto_version(native, identity.legacy ? TLS1_VERSION : TLS1_2_VERSION);
-  if (identity.legacy) SSL_CTX_set_cipher_list(native, "DEFAULT:@SECLEVEL=0");
-  SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-  SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_num_tickets(native, 0);
-  return tls;
-}
 
 }  // namespace
 
@@ -354,6 +369,25 @@ void HttpDoor::Core::Leave(const std::string& address) {
   if (found != per_address.end() && --found->second == 0) per_address.erase(found);
 }
 
+std::shared_ptr<asio::ssl::context> HttpDoor::Core::Tls() {
+  absl::MutexLock lock(&mutex);
+  return tls;
+}
+
+void HttpDoor::Core::Report(RefusedClient client) {
+  if (!options.on_refused) return;
+  ++handling;  // a stop waits for it, as for a request
+  const bool queued =
+      ++reports <= kMaxReports && pool.TrySubmit([self = shared_from_this(), client = std::move(client)] {
+        self->options.on_refused(client);
+        --self->reports;
+        --self->handling;
+      });
+  if (queued) return;
+  --reports;
+  --handling;
+}
+
 void HttpDoor::Core::Accept() {
   acceptor.async_accept(asio::make_strand(io), [self = shared_from_this()](Error error, tcp::socket socket) {
     if (self->closing) return;
@@ -370,8 +404,8 @@ void HttpDoor::Core::Accept() {
     } else {
       Error ignored;
       socket.set_option(tcp::no_delay(true), ignored);
-      if (self->tls) {
-        std::make_shared<Connection<TlsStream>>(self, address, std::move(socket), self->tls->native_handle(),
+      if (const auto tls = self->Tls()) {
+        std::make_shared<Connection<TlsStream>>(self, address, std::move(socket), tls->native_handle(),
                                                 TlsStream::Side::kServer)
             ->Start();
       } else {
@@ -387,7 +421,9 @@ absl::StatusOr<std::unique_ptr<HttpDoor>> HttpDoor::Open(IoRuntime& io, DoorOpti
                                                          HttpHandler handler) {
   auto core = std::make_shared<Core>(io.context(), std::move(options), pool, std::move(handler));
   if (tls != nullptr) {
-    ASSIGN_OR_RETURN(core->tls, MakeTls(*tls));
+    ASSIGN_OR_RETURN(auto made, MakeServerTls(*tls));
+    absl::MutexLock lock(&core->mutex);
+    core->tls = std::move(made);
   }
   Error error;
   const auto address = asio::ip::make_address(core->options.address, error);
@@ -406,6 +442,14 @@ absl::StatusOr<std::unique_ptr<HttpDoor>> HttpDoor::Open(IoRuntime& io, DoorOpti
   }
   core->Accept();
   return std::unique_ptr<HttpDoor>(new HttpDoor(std::move(core)));
+}
+
+absl::Status HttpDoor::SetTls(const TlsIdentity& tls) {
+  ASSIGN_OR_RETURN(auto made, MakeServerTls(tls));
+  absl::MutexLock lock(&core_->mutex);
+  if (!core_->tls) return absl::FailedPreconditionError("a plain door has no TLS to change");
+  core_->tls.swap(made);
+  return absl::OkStatus();
 }
 
 void HttpDoor::Close(absl::Duration limit) {

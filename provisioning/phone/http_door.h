@@ -3,7 +3,8 @@
 // Answers carry Content-Length and are never chunked (wpi.md 1.2).
 //
 // Whatever exceeds a limit is answered with an HTTP error or simply closed, and counted; nothing of it is
-// logged but the address and the kind.
+// logged but the address and the kind. A client that is refused for its certificate gets the TLS alert that
+// says so and is counted under handshake_failed.
 #pragma once
 
 #include <atomic>
@@ -11,11 +12,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include "base/bytes.h"
 #include "base/secret.h"
 #include "base/thread_pool.h"
 #include "provisioning/phone/io_runtime.h"
@@ -28,6 +31,8 @@ struct HttpRequest {
   std::string cookie;  // the Cookie header as sent
   std::string body;
   std::string remote_address;  // textual IP, v4-mapped addresses as v4
+  // DER of the client's own certificate, verified, and its key proven; empty at a door that asks for none.
+  base::Bytes client_certificate = {};
 };
 
 struct HttpResponse {
@@ -45,6 +50,23 @@ struct TlsIdentity {
   std::string chain_pem;
   base::Secret key_pem;
   bool legacy = false;  // TLS 1.0 and weak ciphers, for old firmware only
+  // DER of the CAs whose certificates clients may present. Not empty: a client must present one that is valid
+  // now, fit for TLS clients and issued under one of these, root or intermediate; each connection is verified
+  // anew, sessions are not resumed. Revocation, and whose certificate it is, are the handler's business.
+  std::vector<base::Bytes> client_authorities = {};
+};
+
+// A client whose certificate, or the lack of one, ended the handshake.
+struct RefusedClient {
+  std::string address;  // textual IP, as in HttpRequest
+  // CLIENT_CERTIFICATE_MISSING, CLIENT_CERTIFICATE_UNKNOWN_CA, CLIENT_CERTIFICATE_EXPIRED, CLIENT_CA_EXPIRED,
+  // CLIENT_CERTIFICATE_NOT_YET_VALID, CLIENT_CERTIFICATE_PURPOSE (not for TLS clients),
+  // CLIENT_CERTIFICATE_WEAK (key or digest), CLIENT_CERTIFICATE_INVALID (anything else),
+  // CLIENT_KEY_NOT_PROVEN (presents a good certificate without having its key).
+  std::string reason;
+  // DER as presented; empty for _MISSING and CLIENT_KEY_NOT_PROVEN. Nothing proves that it is the client's
+  // own.
+  base::Bytes certificate;
 };
 
 struct DoorOptions {
@@ -61,6 +83,9 @@ struct DoorOptions {
   int max_connections = 20000;
   int max_connections_per_address = 64;  // 0: no limit
   int max_requests_per_connection = 1000;
+  // At doors with client authorities. Runs on the handlers' pool; under a flood of refusals, or with the pool
+  // full, some are only logged and counted. May be empty.
+  std::function<void(const RefusedClient&)> on_refused = {};
 };
 
 struct DoorCounters {
@@ -70,11 +95,16 @@ struct DoorCounters {
 
 class HttpDoor {
  public:
-  // `tls` null: plain HTTP. kInvalidArgument: certificate or key unusable; kFailedPrecondition
-  // ADDRESS_IN_USE.
+  // `tls` null: plain HTTP. kInvalidArgument: certificate, key or an authority unusable;
+  // kFailedPrecondition ADDRESS_IN_USE.
   static absl::StatusOr<std::unique_ptr<HttpDoor>> Open(IoRuntime& io, DoorOptions options,
                                                         const TlsIdentity* tls, base::ThreadPool& pool,
                                                         HttpHandler handler);
+  // Connections accepted from now on use `tls`; open ones keep what they began with, until they end.
+  // kInvalidArgument: certificate, key or an authority unusable, nothing has changed; kFailedPrecondition: a
+  // plain door. Thread-safe.
+  absl::Status SetTls(const TlsIdentity& tls);
+
   // Stops accepting, lets requests that are being handled finish (up to `limit`), closes everything.
   void Close(absl::Duration limit);
   ~HttpDoor();

@@ -100,7 +100,10 @@ class TlsStream {
   // Of a failed operation that does not merely wait for the socket.
   static Error ErrorOf(int kind) {
     if (kind == SSL_ERROR_ZERO_RETURN) return boost::asio::error::eof;
-    if (const unsigned long code = ERR_get_error(); code != 0) {
+    // The last is what TLS itself says (a bad signature, a certificate missing); before it may stand the
+    // cryptography's own words.
+    if (const unsigned long code = ERR_peek_last_error(); code != 0) {
+      ERR_clear_error();
       return {static_cast<int>(code), boost::asio::error::get_ssl_category()};
     }
     if (kind == SSL_ERROR_SYSCALL && errno != 0) return {errno, boost::asio::error::get_system_category()};

@@ -82,12 +82,12 @@ absl::StatusOr<std::shared_ptr<const Issuance::Source>> Issuance::Load(std::int6
   return source;
 }
 
-absl::Status Issuance::Prepare(const Source& source, const std::string& slot, const ca::EndPointNames& names,
+absl::Status Issuance::Prepare(const Source& source, const std::string& kind, const ca::EndPointNames& names,
                                Draft& draft) {
   ASSIGN_OR_RETURN(ca::RenderedSubject rendered,
                    source.policy->subject_template.Render(names, source.policy->name_source));
-  ASSIGN_OR_RETURN(ca::CertificateKind kind, ca::ParseCertificateKind(slot, "slot"));
-  ca::Profile profile = ca::LeafProfile(kind);
+  ASSIGN_OR_RETURN(ca::CertificateKind parsed, ca::ParseCertificateKind(kind, "kind"));
+  ca::Profile profile = ca::LeafProfile(parsed);
   profile.allow_2038 = source.policy->allow_past_2038;
   profile.allow_rsa1024 = source.policy->allow_legacy;
   const absl::Time not_before = std::max(clock_.Now() - kBackdate, source.issuer->not_before());
@@ -99,7 +99,7 @@ absl::Status Issuance::Prepare(const Source& source, const std::string& slot, co
   draft.subject_key = rendered.subject.Canonical();
   draft.record.ca_id = source.ca.id;
   draft.record.serial = draft.permit->serial();
-  draft.record.kind = slot;
+  draft.record.kind = kind;
   draft.record.subject = rendered.subject.Print();
   draft.record.not_before = not_before;
   draft.record.not_after = not_after;
@@ -196,7 +196,7 @@ std::vector<absl::StatusOr<std::int64_t>> Issuance::IssueBatch(const std::vector
       draft.reused = true;
     }
     if (draft.reused) continue;
-    draft.status = Prepare(*draft.source, orders[i].slot, orders[i].names, draft);
+    draft.status = Prepare(*draft.source, orders[i].kind, orders[i].names, draft);
     draft.record.device_id = orders[i].device_id;
     draft.record.slot = orders[i].slot;
     draft.record.job_id = orders[i].job.job_id;
@@ -250,16 +250,31 @@ absl::StatusOr<ConnectorTestResult> Issuance::Test(std::int64_t connector_id, co
   return ConnectorTestResult{*std::move(der), absl::Now() - start};
 }
 
-absl::StatusOr<base::Secret> Issuance::MakePkcs12(const db::DeliverableRecord& deliverable,
-                                                  const base::Secret& passphrase,
-                                                  ca::Pkcs12Encryption encryption) const {
+absl::StatusOr<ca::PrivateKey> Issuance::OpenKey(const db::DeliverableRecord& deliverable) const {
   if (deliverable.wrapped_key.empty()) {
     return Refuse("KEY_ERASED", "the private key of this certificate has been erased after activation");
   }
   ASSIGN_OR_RETURN(base::Secret der,
                    keystore_.Unwrap(deliverable.wrapped_key, ca::PhoneKeyPurpose(deliverable.serial)));
-  ASSIGN_OR_RETURN(ca::PrivateKey key, ca::PrivateKey::FromPkcs8Der(der));
+  return ca::PrivateKey::FromPkcs8Der(der);
+}
+
+absl::StatusOr<base::Secret> Issuance::MakePkcs12(const db::DeliverableRecord& deliverable,
+                                                  const base::Secret& passphrase,
+                                                  ca::Pkcs12Encryption encryption) const {
+  ASSIGN_OR_RETURN(ca::PrivateKey key, OpenKey(deliverable));
   return ca::WritePkcs12(deliverable.certificate, key, deliverable.chain, passphrase, encryption, "phonepki");
+}
+
+absl::StatusOr<base::Secret> Issuance::MakePem(const db::DeliverableRecord& deliverable) const {
+  ASSIGN_OR_RETURN(ca::PrivateKey key, OpenKey(deliverable));
+  ASSIGN_OR_RETURN(base::Secret key_pem, ca::PrivateKeyToPem(key));
+  std::string pem = ca::ToPem(deliverable.certificate);
+  for (const base::Bytes& parent : deliverable.chain) pem += ca::ToPem(parent);
+  pem += key_pem.view();
+  base::Secret all(pem);
+  base::WipeMemory(pem.data(), pem.size());
+  return all;
 }
 
 }  // namespace phonepki::provisioning

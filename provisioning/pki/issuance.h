@@ -29,7 +29,8 @@ namespace phonepki::provisioning {
 
 struct CertificateOrder {
   std::int64_t device_id = 0;
-  std::string slot;  // wbm
+  std::string slot;
+  std::string kind;  // profile of the certificate: wbm, spe, tls-client
   db::JobFence job;
   std::int64_t connector_id = 0;
   ca::EndPointNames names;
@@ -61,6 +62,8 @@ class Issuance {
   absl::StatusOr<base::Secret> MakePkcs12(const db::DeliverableRecord& deliverable,
                                           const base::Secret& passphrase,
                                           ca::Pkcs12Encryption encryption) const;
+  // The same as PEM: certificate, parents, private key.
+  absl::StatusOr<base::Secret> MakePem(const db::DeliverableRecord& deliverable) const;
 
  private:
   // What a connector stands for at this moment; looked up at most once a second.
@@ -76,7 +79,8 @@ class Issuance {
 
   absl::StatusOr<std::shared_ptr<const Source>> Load(std::int64_t connector_id);
   absl::StatusOr<std::shared_ptr<Source>> Read(std::int64_t connector_id);
-  absl::Status Prepare(const Source& source, const std::string& slot, const ca::EndPointNames& names,
+  absl::StatusOr<ca::PrivateKey> OpenKey(const db::DeliverableRecord& deliverable) const;
+  absl::Status Prepare(const Source& source, const std::string& kind, const ca::EndPointNames& names,
                        Draft& draft);
   absl::Status RecordIntents(std::vector<Draft*>& drafts);
   absl::Status SignAndStore(std::vector<Draft*>& drafts);

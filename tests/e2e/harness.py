@@ -215,12 +215,6 @@ class Server:
             total.update({field.name: value for field, value in progress.ListFields()})
         return total
 
-    def metric(self, name):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith(name + " "):
-                    return float(line.split()[1])
-        raise AssertionError(f"no metric {name}")
 
 
 class Phones:

@@ -37,6 +37,7 @@ RULES = [
             "base/rpc/*": "the last net under every call of the API",
             "base/thread_pool.cc": "entry of a thread",
             "server/config_loader.cc": "CLI11 and yaml-cpp report by exceptions",
+            "provisioning/slots/slot_table.cc": "yaml-cpp reports by exceptions",
             "server/main.cc": "entry of the program",
             "cli/*": "CLI11 and the JSON library report by exceptions",
             "bench/*": "CLI11 and libpqxx report by exceptions",

@@ -1,0 +1,85 @@
+#include "provisioning/delivery/slot_items.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
+#include <absl/strings/str_split.h>
+
+#include "base/status_macros.h"
+#include "ca/x509/certificate.h"
+
+namespace phonepki::provisioning {
+namespace {
+
+constexpr std::size_t kMaxInfo = 8000;
+
+std::optional<int> FirstIndex(const CertificateSlot& slot) {
+  return slot.indexes ? std::optional<int>(slot.indexes->first) : std::nullopt;
+}
+
+ca::Pkcs12Encryption EncryptionOf(const CertificateSlot& slot, const DeliveryOptions& options) {
+  if (slot.pkcs12_encryption.empty()) return options.pkcs12_encryption;
+  return slot.pkcs12_encryption == "aes256-sha256" ? ca::Pkcs12Encryption::kAes256Sha256
+                                                   : ca::Pkcs12Encryption::kLegacy3DesSha1;
+}
+
+}  // namespace
+
+absl::StatusOr<phone::Item> CertificateItem(const CertificateSlot& slot,
+                                            const db::DeliverableRecord& deliverable,
+                                            const Issuance& issuance, const DeliveryOptions& options) {
+  if (slot.encoding == CertificateSlot::Encoding::kPem) {
+    ASSIGN_OR_RETURN(base::Secret pem, issuance.MakePem(deliverable));
+    return phone::Item{slot.item, FirstIndex(slot), std::string(pem.view()), ""};
+  }
+  const base::Secret none;
+  ASSIGN_OR_RETURN(base::Secret pkcs12,
+                   issuance.MakePkcs12(deliverable, slot.site_passphrase ? options.pkcs12_passphrase : none,
+                                       EncryptionOf(slot, options)));
+  return phone::Item{slot.item, FirstIndex(slot),
+                     absl::Base64Escape(absl::string_view(pkcs12.view().data(), pkcs12.size())), ""};
+}
+
+std::vector<phone::Item> CaItems(const CertificateSlot& slot, const std::vector<base::Bytes>& certificates) {
+  const std::pair<int, int> indexes = slot.indexes.value_or(std::pair(0, 0));
+  std::vector<phone::Item> items;
+  for (const base::Bytes& certificate : certificates) {
+    const int index = indexes.first + static_cast<int>(items.size());
+    if (index > indexes.second) break;
+    items.push_back(
+        {slot.item, slot.indexes ? std::optional<int>(index) : std::nullopt, ca::ToPem(certificate), ""});
+  }
+  return items;
+}
+
+std::vector<phone::Item> InfoItems(const CertificateSlot& slot) {
+  if (slot.info_item.empty()) return {};
+  return {{slot.info_item, FirstIndex(slot), "", ""}};
+}
+
+std::string InfoOf(const CertificateSlot& slot, const phone::WorkpointMessage& message) {
+  std::string info = message.Value(slot.info_item);
+  info.resize(std::min(info.size(), kMaxInfo));
+  return info;
+}
+
+std::string SerialOf(const CertificateSlot& slot, const std::string& info) {
+  for (const auto& line : absl::StrSplit(info, absl::ByAnyChar("\r\n;"))) {
+    const std::string text = absl::AsciiStrToLower(absl::StripAsciiWhitespace(line));
+    for (const std::string& prefix : slot.info_serial_prefixes) {
+      if (!absl::StartsWith(text, absl::AsciiStrToLower(prefix))) continue;
+      std::string digits;
+      for (char c : text.substr(prefix.size())) {
+        if (absl::ascii_isxdigit(c)) digits += c;
+      }
+      return digits;
+    }
+  }
+  return "";
+}
+
+}  // namespace phonepki::provisioning

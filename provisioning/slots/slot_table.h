@@ -1,0 +1,82 @@
+// The certificate slots of phones: which WPI items carry what, per device family and firmware (wpi.md 7).
+// Data, not code: certificate-slots.yaml is built in and can be replaced by the operator (U4 in
+// docs/phones.md).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+namespace phonepki::provisioning {
+
+// "V3 R5.12.0": compared part by part; unreadable text counts as unknown.
+struct FirmwareVersion {
+  int version = 0, release = 0;
+  auto operator<=>(const FirmwareVersion&) const = default;
+};
+std::optional<FirmwareVersion> ParseFirmwareVersion(const std::string& text);
+
+struct SlotSupport {
+  std::string family;
+  std::optional<FirmwareVersion> from;
+};
+
+struct CertificateSlot {
+  enum class Holds { kCertificate, kCaCertificates };
+  enum class Encoding { kPkcs12Base64, kPem };
+  enum class Proof { kProbe, kReadBack, kAccepted, kSecureContact };
+
+  std::string name;   // "wbm"; the certificate type of a deployment
+  std::string title;  // for people
+  Holds holds = Holds::kCertificate;
+  std::string profile;  // of what is issued for it: wbm, spe, tls-client; empty for CA certificates
+  std::string item;
+  Encoding encoding = Encoding::kPkcs12Base64;
+  // Empty: as pkcs12.encryption says. Otherwise "legacy-3des-sha1" or "aes256-sha256".
+  std::string pkcs12_encryption;
+  bool site_passphrase = true;                 // false: the empty pass phrase (U2)
+  std::optional<std::pair<int, int>> indexes;  // first and last; none: the item has no index
+  std::string info_item;                       // read back after writing; empty: none
+  std::vector<std::string> info_serial_prefixes;
+  Proof proof = Proof::kAccepted;
+  bool confirmed = false;
+  std::vector<SlotSupport> supported_by;  // empty: every phone
+};
+
+std::string PrintProof(CertificateSlot::Proof proof);  // "read-back", as in the file
+std::string PrintSupport(const SlotSupport& support);  // "openstage from V3 R0"
+
+class SlotTable {
+ public:
+  // kInvalidArgument: the first mistake, with its place in the file.
+  static absl::StatusOr<SlotTable> Parse(const std::string& yaml);
+  // The one that is built in.
+  static const SlotTable& BuiltIn();
+  static const char* BuiltInText();
+
+  const std::vector<CertificateSlot>& slots() const { return slots_; }
+  // Null when there is none.
+  const CertificateSlot* Find(const std::string& name) const;
+  // kInvalidArgument CERTIFICATE_TYPE on `field`, listing the known ones.
+  absl::StatusOr<const CertificateSlot*> Get(const std::string& name, const std::string& field) const;
+  // kFailedPrecondition SLOT_NOT_SUPPORTED, for people. A phone whose type or firmware is not known is tried.
+  absl::Status CheckSupport(const CertificateSlot& slot, const std::string& device_type,
+                            const std::string& software_version) const;
+
+ private:
+  struct Family {
+    std::string name;
+    std::vector<std::string> device_types;  // "*" at the end: prefix
+  };
+  std::string FamilyOf(const std::string& device_type) const;
+
+  std::vector<Family> families_;
+  std::vector<CertificateSlot> slots_;
+  friend class SlotTableReader;
+};
+
+}  // namespace phonepki::provisioning

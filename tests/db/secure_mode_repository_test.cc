@@ -1,0 +1,305 @@
+#include "db/secure_mode_repository.h"
+
+#include <limits>
+#include <set>
+
+#include <absl/strings/str_cat.h>
+#include <gmock/gmock.h>
+
+#include "tests/db/db_fixture.h"
+
+namespace phonepki::db {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr std::int64_t kNewest = std::numeric_limits<std::int64_t>::max();
+const base::Bytes kPin = {1, 2, 3};
+const base::Bytes kOtherPin = {4, 5, 6};
+
+class SecureModeRepositoryTest : public DbFixture {
+ protected:
+  std::int64_t AddCredential(const std::string& kind) {
+    SecureCredentialRecord credential;
+    credential.kind = kind;
+    credential.connector_id = connector_id();
+    credential.chain = {{0x30, 0x02}, {0x30, 0x03}};
+    if (kind == credential_kind::kServer) {
+      credential.certificate_id = AddIssued(0);
+      credential.wrapped_key = {7, 7};
+    }
+    Run([&](Tx& tx) -> absl::Status {
+      EXPECT_OK(LockSecureCredentials(tx));
+      credential.id = *NextSecureCredentialId(tx);
+      return InsertSecureCredential(tx, credential);
+    });
+    return credential.id;
+  }
+  SecureCredentialRecord Get(std::int64_t id) {
+    return Do([&](Tx& tx) { return GetSecureCredential(tx, id); });
+  }
+  void Activate(std::int64_t id) {
+    Run([&](Tx& tx) { return ActivateSecureCredential(tx, *GetSecureCredential(tx, id)); });
+  }
+  std::vector<std::int64_t> Ids(const std::string& kind, std::int64_t before = kNewest, int limit = 100) {
+    std::vector<std::int64_t> ids;
+    for (const auto& credential :
+         Do([&](Tx& tx) { return ListSecureCredentials(tx, kind, before, limit); })) {
+      ids.push_back(credential.id);
+    }
+    return ids;
+  }
+  SecurityPinRecord PinOf(std::int64_t device) {
+    auto pins = Do([&](Tx& tx) { return FindDevicePins(tx, {device}); });
+    EXPECT_THAT(pins, SizeIs(1));
+    return pins.empty() ? SecurityPinRecord() : pins[0];
+  }
+  void AddPin(std::int64_t device, const base::Bytes& pin, absl::Duration lifetime = absl::Hours(1)) {
+    Run([&](Tx& tx) { return InsertDevicePins(tx, {device}, {pin}, lifetime); });
+  }
+  void SetState(std::int64_t device, const std::string& state, const std::string& text = "why") {
+    Run([&](Tx& tx) { return SetSecurityState(tx, {device}, state, text); });
+  }
+};
+
+TEST_F(SecureModeRepositoryTest, B061TheFirstCredentialOfAKindIsActive) {
+  const std::int64_t server = AddCredential("server");
+  const std::int64_t second = AddCredential("server");
+  const std::int64_t client = AddCredential("client");
+  EXPECT_TRUE(Get(server).active);
+  EXPECT_FALSE(Get(second).active);
+  EXPECT_TRUE(Get(client).active);
+  const SecureCredentialRecord stored = Get(server);
+  EXPECT_EQ(stored.kind, "server");
+  EXPECT_EQ(stored.connector_display_name, "Connector");
+  EXPECT_EQ(stored.certificate, (base::Bytes{0x30, 0x01}));
+  EXPECT_EQ(stored.wrapped_key, (base::Bytes{7, 7}));
+  EXPECT_THAT(stored.chain, ElementsAre(base::Bytes{0x30, 0x02}, base::Bytes{0x30, 0x03}));
+  EXPECT_FALSE(Get(client).certificate_id.has_value());
+  EXPECT_CODE(database().InTransactionReturning("t", [](Tx& tx) { return GetSecureCredential(tx, 999); }),
+              kNotFound);
+}
+
+TEST_F(SecureModeRepositoryTest, B064CredentialsCoexistAndOneOfEachKindIsActive) {
+  const std::int64_t first = AddCredential("server");
+  const std::int64_t second = AddCredential("server");
+  const std::int64_t client = AddCredential("client");
+  Activate(second);
+  EXPECT_FALSE(Get(first).active);
+  EXPECT_TRUE(Get(second).active);
+  EXPECT_TRUE(Get(client).active);
+  EXPECT_EQ(Value<int>("SELECT count(*) FROM secure_credential WHERE active"), 2);
+  EXPECT_THAT(Ids(""), ElementsAre(client, second, first));
+  EXPECT_THAT(Ids("server"), ElementsAre(second, first));
+  EXPECT_THAT(Ids("", client, 1), ElementsAre(second));
+  EXPECT_EQ(Do([](Tx& tx) { return CountSecureCredentials(tx, "server"); }), 2);
+}
+
+TEST_F(SecureModeRepositoryTest, B063ADeletedServerCredentialLeavesASupersededCertificate) {
+  AddCredential("server");
+  const std::int64_t second = AddCredential("server");
+  const std::int64_t certificate = *Get(second).certificate_id;
+  Run([&](Tx& tx) { return DeleteSecureCredential(tx, *GetSecureCredential(tx, second)); });
+  EXPECT_THAT(Ids(""), SizeIs(1));
+  EXPECT_EQ(Do([&](Tx& tx) { return GetCertificate(tx, certificate); }).state, "superseded");
+  const std::int64_t client = AddCredential("client");
+  Run([&](Tx& tx) { return DeleteSecureCredential(tx, *GetSecureCredential(tx, client)); });
+  EXPECT_THAT(Ids("client"), IsEmpty());
+}
+
+TEST_F(SecureModeRepositoryTest, TheRevisionTellsEveryChange) {
+  std::set<std::string> seen;
+  const auto look = [&] { return seen.insert(Do(SecureCredentialRevision)).second; };
+  EXPECT_TRUE(look());
+  EXPECT_FALSE(look());
+  AddCredential("server");
+  EXPECT_TRUE(look());
+  const std::int64_t second = AddCredential("server");
+  EXPECT_TRUE(look());
+  Activate(second);
+  EXPECT_TRUE(look());
+  Run([&](Tx& tx) { return DeleteSecureCredential(tx, *GetSecureCredential(tx, second)); });
+  EXPECT_TRUE(look());
+}
+
+TEST_F(SecureModeRepositoryTest, AClientCertificateNamesItsPhone) {
+  const std::int64_t device = AddDevice(1);
+  const std::int64_t wbm = AddIssued(device);
+  const std::int64_t client = AddIssued(device);
+  const base::Bytes digest(32, 5);
+  Sql(
+      absl::StrCat("UPDATE certificate SET kind = 'tls-client', slot = 'dls-client', state = 'active', "
+                   "sha256 = decode(repeat('05', 32), 'hex') WHERE id = ",
+                   client));
+  const auto find = [&](const base::Bytes& sha256) {
+    return Do([&](Tx& tx) { return FindClientCertificate(tx, sha256); });
+  };
+  const auto found = find(digest);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->certificate_id, client);
+  EXPECT_EQ(found->ca_id, ca_id());
+  EXPECT_EQ(found->device_id, device);
+  EXPECT_EQ(found->mac, "00:1A:E8:00:00:01");
+  EXPECT_EQ(found->slot, "dls-client");
+  EXPECT_EQ(found->state, "active");
+  EXPECT_EQ(found->security_state, "default");
+  EXPECT_FALSE(found->expired);
+  EXPECT_FALSE(find(base::Bytes(32, 6)).has_value());
+  EXPECT_EQ(Do([&](Tx& tx) { return GetCertificate(tx, wbm); }).sha256, base::Bytes(32, 9));
+  EXPECT_FALSE(find(base::Bytes(32, 9)).has_value()) << "a server certificate authenticates nobody";
+  Sql("UPDATE certificate SET not_after = now(), not_before = now() - interval '1 day'");
+  EXPECT_TRUE(find(digest)->expired);
+  Sql("DELETE FROM device");
+  EXPECT_FALSE(find(digest).has_value());
+}
+
+TEST_F(SecureModeRepositoryTest, B065ThereIsOneDefaultPinAndItDoesNotExpire) {
+  EXPECT_FALSE(Do(FindDefaultPin).has_value());
+  Run([](Tx& tx) { return InsertDefaultPin(tx, kPin); });
+  Run([](Tx& tx) { return InsertDefaultPin(tx, kOtherPin); });
+  EXPECT_EQ(Do(FindDefaultPin)->wrapped_pin, kPin) << "the first of two replicas wins";
+  Run([](Tx& tx) { return ReplaceDefaultPin(tx, kOtherPin); });
+  const auto pin = Do(FindDefaultPin);
+  EXPECT_EQ(pin->wrapped_pin, kOtherPin);
+  EXPECT_FALSE(pin->device_id.has_value());
+  EXPECT_FALSE(pin->expires_at.has_value());
+  EXPECT_FALSE(pin->expired);
+  EXPECT_EQ(Do([](Tx& tx) { return DeleteExpiredPins(tx, 10); }), 0);
+  EXPECT_EQ(Value<int>("SELECT count(*) FROM security_pin"), 1);
+}
+
+TEST_F(SecureModeRepositoryTest, AnIndividualPinStaysUntilItExpires) {
+  const std::int64_t device = AddDevice(1);
+  AddPin(device, kPin);
+  AddPin(device, kOtherPin);
+  EXPECT_EQ(PinOf(device).wrapped_pin, kPin);
+  EXPECT_FALSE(PinOf(device).expired);
+  EXPECT_TRUE(PinOf(device).expires_at.has_value());
+  Sql("UPDATE security_pin SET expires_at = now() - interval '1 second', viewed_at = now()");
+  EXPECT_TRUE(PinOf(device).expired);
+  EXPECT_THAT(Do([&](Tx& tx) { return MarkDevicePinsViewed(tx, {device}); }), IsEmpty());
+  AddPin(device, kOtherPin);
+  EXPECT_EQ(PinOf(device).wrapped_pin, kOtherPin);
+  EXPECT_FALSE(PinOf(device).viewed_at.has_value());
+}
+
+TEST_F(SecureModeRepositoryTest, APinIsViewedOnce) {
+  const std::int64_t first = AddDevice(1), second = AddDevice(2), third = AddDevice(3);
+  Run([&](Tx& tx) { return InsertDevicePins(tx, {first, second}, {kPin, kOtherPin}, absl::Hours(1)); });
+  const auto view = [&] {
+    return Do([&](Tx& tx) { return MarkDevicePinsViewed(tx, {first, second, third}); });
+  };
+  EXPECT_THAT(view(), ::testing::UnorderedElementsAre(first, second));
+  EXPECT_THAT(view(), IsEmpty());
+  Run([&](Tx& tx) { return ReplaceDevicePin(tx, first, kOtherPin, absl::Hours(1)); });
+  EXPECT_THAT(view(), ElementsAre(first));
+}
+
+TEST_F(SecureModeRepositoryTest, ExpiredPinsAreSweptAwayAndPinsGoWithTheirDevice) {
+  AddPin(AddDevice(1), kPin);
+  AddPin(AddDevice(2), kPin);
+  Sql("UPDATE security_pin SET expires_at = now() WHERE device_id = (SELECT min(id) FROM device)");
+  EXPECT_EQ(Do([](Tx& tx) { return DeleteExpiredPins(tx, 10); }), 1);
+  const auto device = Value<std::int64_t>("SELECT max(id) FROM device");
+  Run([&](Tx& tx) { return DeleteDevicePin(tx, device); });
+  AddPin(device, kPin);
+  Sql("DELETE FROM device");
+  EXPECT_EQ(Value<int>("SELECT count(*) FROM security_pin"), 0);
+}
+
+TEST_F(SecureModeRepositoryTest, B067EveryChangeOfStateIsInTheProtocol) {
+  const std::int64_t device = AddDevice(1), other = AddDevice(2);
+  Run([&](Tx& tx) { return SetSecurityState(tx, {device, other}, "enrolling", "credentials written"); });
+  SetState(device, "awaiting_pin", "waits for its PIN");
+  Run([&](Tx& tx) { return AppendSecurityStateEvent(tx, device, "a wrong PIN"); });
+  const auto events = Do([&](Tx& tx) { return ListSecurityStateEvents(tx, device, kNewest, 10); });
+  ASSERT_THAT(events, SizeIs(3));
+  EXPECT_EQ(events[0].state, "awaiting_pin");
+  EXPECT_EQ(events[0].text, "a wrong PIN");
+  EXPECT_EQ(events[1].text, "waits for its PIN");
+  EXPECT_EQ(events[2].state, "enrolling");
+  EXPECT_THAT(Do([&](Tx& tx) { return ListSecurityStateEvents(tx, device, events[0].id, 1); }), SizeIs(1));
+  EXPECT_THAT(Do([&](Tx& tx) { return ListSecurityStateEvents(tx, other, kNewest, 10); }), SizeIs(1));
+  EXPECT_EQ(Do([&](Tx& tx) { return GetDeviceSecurity(tx, device); }).state, "awaiting_pin");
+  EXPECT_CODE(
+      database().InTransaction("t", [&](Tx& tx) { return SetSecurityState(tx, {device}, "wonderful", ""); }),
+      kInvalidArgument);
+}
+
+TEST_F(SecureModeRepositoryTest, WrongTansAreCounted) {
+  const std::int64_t device = AddDevice(1);
+  const auto fail = [&] { return Do([&](Tx& tx) { return IncrementTanFailures(tx, device); }); };
+  EXPECT_EQ(fail(), 1);
+  EXPECT_EQ(fail(), 2);
+  EXPECT_EQ(Do([&](Tx& tx) { return GetDeviceSecurity(tx, device); }).tan_failures, 2);
+  Run([&](Tx& tx) { return ResetTanFailures(tx, device); });
+  EXPECT_EQ(fail(), 1);
+}
+
+TEST_F(SecureModeRepositoryTest, SecurityEventsAreListedByMacOrAll) {
+  const auto append = [&](const std::string& kind, const std::string& mac, const std::string& detail = "") {
+    Run([&](Tx& tx) { return AppendSecurityEvent(tx, {0, {}, kind, "secure", "10.0.0.9", mac, detail}); });
+  };
+  append("CERTIFICATE_UNKNOWN", "");
+  append("MAC_MISMATCH", "00:1A:E8:00:00:01", std::string(2000, 'x'));
+  append("TAN_WRONG", "00:1A:E8:00:00:02");
+  const auto list = [&](const std::string& mac, std::int64_t before = kNewest, int limit = 10) {
+    std::vector<std::string> kinds;
+    for (const auto& event : Do([&](Tx& tx) { return ListSecurityEvents(tx, mac, before, limit); })) {
+      kinds.push_back(event.kind);
+    }
+    return kinds;
+  };
+  EXPECT_THAT(list(""), ElementsAre("TAN_WRONG", "MAC_MISMATCH", "CERTIFICATE_UNKNOWN"));
+  EXPECT_THAT(list("00:1A:E8:00:00:01"), ElementsAre("MAC_MISMATCH"));
+  EXPECT_THAT(list("", kNewest, 1), ElementsAre("TAN_WRONG"));
+  const auto event = Do([&](Tx& tx) { return ListSecurityEvents(tx, "00:1A:E8:00:00:01", kNewest, 1); })[0];
+  EXPECT_EQ(event.door, "secure");
+  EXPECT_EQ(event.address, "10.0.0.9");
+  EXPECT_EQ(event.detail.size(), 500u);
+}
+
+TEST_F(SecureModeRepositoryTest, PhonesAreListedByState) {
+  const std::int64_t a = AddDevice(1), b = AddDevice(2), c = AddDevice(3);
+  AddDevice(4);
+  SetState(b, "awaiting_pin");
+  SetState(a, "secure", "first");
+  SetState(a, "secure", "second");
+  SetState(c, "secure");
+  const auto list = [&](const std::string& state, const std::string& after_state,
+                        const std::string& after_mac, int limit) {
+    std::vector<std::int64_t> ids;
+    for (const auto& device :
+         Do([&](Tx& tx) { return ListSecureDevices(tx, state, after_state, after_mac, limit); })) {
+      ids.push_back(device.device_id);
+    }
+    return ids;
+  };
+  EXPECT_THAT(list("", "", "", 10), ElementsAre(b, a, c));
+  EXPECT_THAT(list("", "secure", "00:1A:E8:00:00:01", 10), ElementsAre(c));
+  EXPECT_THAT(list("", "awaiting_pin", "00:1A:E8:00:00:02", 1), ElementsAre(a));
+  EXPECT_THAT(list("secure", "", "00:1A:E8:00:00:01", 10), ElementsAre(c));
+  const auto first = Do([&](Tx& tx) { return ListSecureDevices(tx, "secure", "", "", 1); })[0];
+  EXPECT_EQ(first.mac, "00:1A:E8:00:00:01");
+  EXPECT_EQ(first.last_text, "second");
+  EXPECT_EQ(first.location_display_name, "Default");
+  EXPECT_TRUE(first.changed_at.has_value());
+}
+
+TEST_F(SecureModeRepositoryTest, PinsAreForPhonesThatAreNotSecureYet) {
+  const std::int64_t elsewhere = AddLocation("Elsewhere");
+  const std::int64_t secure = AddDevice(1), waiting = AddDevice(2), fresh = AddDevice(3);
+  AddDevice(4, elsewhere);
+  SetState(secure, "secure");
+  SetState(waiting, "awaiting_pin");
+  std::vector<std::int64_t> ids;
+  for (const auto& device : Do([&](Tx& tx) { return ListPinDevices(tx, 1, "", 10); })) {
+    ids.push_back(device.device_id);
+  }
+  EXPECT_THAT(ids, ElementsAre(waiting, fresh));
+}
+
+}  // namespace
+}  // namespace phonepki::db
