@@ -7,7 +7,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
 #include "base/status_macros.h"
@@ -39,6 +42,12 @@ absl::Status WriteFile(const std::string& path, std::string_view text, mode_t mo
     return absl::InternalError(absl::StrCat("cannot write ", path, ": ", strerror(errno)));
   }
   return absl::OkStatus();
+}
+
+// Empty when there is none.
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 }  // namespace
@@ -119,7 +128,19 @@ absl::StatusOr<DoorCredential> DoorCredentials::LoadOrCreate(const std::string& 
 }
 
 absl::Status DoorCredentials::WriteAdminCredential(const std::string& directory, const std::string& server) {
-  if (access((directory + "/admin.context.json").c_str(), F_OK) == 0) return absl::OkStatus();
+  const std::string context_file = directory + "/admin.context.json";
+  const std::string context =
+      absl::StrCat("{\n  \"server\": \"", server,
+                   "\",\n  \"ca_file\": \"api-ca.pem\",\n  \"cert_file\": \"admin.crt.pem\",\n  "
+                   "\"key_file\": \"admin.key.pem\"\n}\n");
+  ASSIGN_OR_RETURN(std::string ca_pem, ApiCaPem());
+  const std::string known = ReadFile(context_file);
+  // Of another database, the credential would open no door.
+  if (!known.empty() && ReadFile(directory + "/api-ca.pem") == ca_pem) {
+    // The port may have changed since; an address that somebody wrote there stays.
+    if (known == context || !absl::StrContains(known, "\"server\": \"127.0.0.1:")) return absl::OkStatus();
+    return WriteFile(context_file, context, 0600);
+  }
   if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
     return absl::InternalError(absl::StrCat("cannot make ", directory, ": ", strerror(errno)));
   }
@@ -132,11 +153,7 @@ absl::Status DoorCredentials::WriteAdminCredential(const std::string& directory,
   RETURN_IF_ERROR(database_.InTransaction("admin_credential", [&](db::Tx& tx) {
     return db::AppendAudit(tx, {{"system", "api.admin_credential", "clients/admin"}});
   }));
-  return WriteFile(directory + "/admin.context.json",
-                   absl::StrCat("{\n  \"server\": \"", server,
-                                "\",\n  \"ca_file\": \"api-ca.pem\",\n  \"cert_file\": \"admin.crt.pem\",\n  "
-                                "\"key_file\": \"admin.key.pem\"\n}\n"),
-                   0600);
+  return WriteFile(context_file, context, 0600);
 }
 
 }  // namespace phonepki::ca

@@ -5,14 +5,19 @@
 namespace phonepki::cli {
 namespace {
 
-// The position behind the record that begins at `at`.
-std::size_t RecordEnd(const std::string& csv, std::size_t at) {
-  bool quoted = false;
-  for (; at < csv.size(); ++at) {
-    if (csv[at] == '"') quoted = !quoted;
-    if (csv[at] == '\n' && !quoted) return at + 1;
+// The position behind the record that begins at `at`. As the server reads it: a quote opens at the beginning
+// of a field only, and one that nothing closes does not reach beyond its line.
+std::size_t RecordEnd(const std::string& csv, const std::size_t at) {
+  bool quoted = false, field_begins = true;
+  for (std::size_t i = at; i < csv.size(); ++i) {
+    const char c = csv[i];
+    if (c == '"' && (quoted || field_begins)) quoted = !quoted;
+    // The second of two quotes inside a field opens it again.
+    field_begins = !quoted && (c == ',' || c == ';' || c == '"');
+    if (c == '\n' && !quoted) return i + 1;
   }
-  return csv.size();
+  const std::size_t line_end = quoted ? csv.find('\n', at) : std::string::npos;
+  return line_end == std::string::npos ? csv.size() : line_end + 1;
 }
 
 }  // namespace

@@ -34,7 +34,10 @@ constexpr Query kUpdatePlan{"deployment_update_plan", R"sql(
   UPDATE deployment
      SET connector_id = $2, deploy_at = $3::timestamptz, job_deadline = make_interval(secs => $4::float8)
    WHERE id = $1)sql"};
-constexpr Query kSetActive{"deployment_set_active", "UPDATE deployment SET active = $2 WHERE id = $1"};
+// A rule that comes back into force starts again, for the phones that joined its location meanwhile.
+constexpr Query kActivate{"deployment_activate",
+                          "UPDATE deployment SET active = true, started_at = NULL WHERE id = $1"};
+constexpr Query kDeactivate{"deployment_deactivate", "UPDATE deployment SET active = false WHERE id = $1"};
 constexpr Query kFindInForce{"deployment_find_in_force", R"sql(
   SELECT id FROM deployment WHERE location_id = $1 AND slot = $2 AND active FOR NO KEY UPDATE)sql"};
 constexpr Query kMarkSuperseded{"deployment_mark_superseded",
@@ -59,12 +62,14 @@ constexpr Query kSupersedeUnfinished{"deployment_supersede_unfinished", R"sql(
          attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now()
     FROM deployment d, device v
    WHERE d.id = $1 AND v.location_id = $2 AND job.device_id = v.id AND job.slot = d.slot
-     AND job.finished_at IS NULL AND job.deployment_id <> d.id)sql"};
+     AND job.finished_at IS NULL AND job.deployment_id <> d.id
+     AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id))sql"};
 constexpr Query kCreateAll{"deployment_create_jobs", R"sql(
   INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline)
   SELECT d.id, v.id, d.location_id, d.slot, now(), now() + d.job_deadline
     FROM deployment d JOIN device v ON v.location_id = $2
    WHERE d.id = $1
+     AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id)
    ORDER BY v.id
       ON CONFLICT (device_id, slot) WHERE finished_at IS NULL DO NOTHING)sql"};
 constexpr Query kMarkStarted{"deployment_mark_started",
@@ -211,7 +216,7 @@ absl::Status UpdateDeploymentPlan(Tx& tx, const DeploymentRecord& deployment) {
 }
 
 absl::Status SetDeploymentActive(Tx& tx, std::int64_t id, bool active) {
-  return tx.Execute(kSetActive, id, active).status();
+  return tx.Execute(active ? kActivate : kDeactivate, id).status();
 }
 
 absl::StatusOr<std::optional<std::int64_t>> FindDeploymentInForce(Tx& tx, std::int64_t location_id,

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <pqxx/pqxx>
 
@@ -21,7 +22,7 @@ std::string ConstraintOf(const std::string& message) {
 
 absl::Status MapSqlError(const char* what, const pqxx::sql_error& error) {
   const std::string state = error.sqlstate();
-  const std::string text = absl::StrCat(what, ": ", error.what());
+  const std::string text = absl::StrCat(what, ": ", absl::StripTrailingAsciiWhitespace(error.what()));
   if (state == "23505") {
     return base::WithReason(absl::AlreadyExistsError(text),
                             absl::StrCat("UNIQUE:", ConstraintOf(error.what())));
@@ -45,23 +46,27 @@ absl::Status MapSqlError(const char* what, const pqxx::sql_error& error) {
 }  // namespace
 
 absl::Status MapCurrentException(const char* what) {
+  // libpq ends its messages with a line break.
+  const auto text = [](const std::exception& error) {
+    return std::string(absl::StripTrailingAsciiWhitespace(error.what()));
+  };
   try {
     throw;
   } catch (const pqxx::in_doubt_error& error) {
-    return base::WithReason(absl::UnknownError(absl::StrCat(what, ": ", error.what())), "OUTCOME_UNKNOWN");
+    return base::WithReason(absl::UnknownError(absl::StrCat(what, ": ", text(error))), "OUTCOME_UNKNOWN");
   } catch (const pqxx::statement_completion_unknown& error) {
     // Derived from transaction_rollback, which would be retried: must stay in front of it.
-    return base::WithReason(absl::UnknownError(absl::StrCat(what, ": ", error.what())), "OUTCOME_UNKNOWN");
+    return base::WithReason(absl::UnknownError(absl::StrCat(what, ": ", text(error))), "OUTCOME_UNKNOWN");
   } catch (const pqxx::transaction_rollback& error) {
-    return absl::AbortedError(absl::StrCat(what, ": ", error.what()));
+    return absl::AbortedError(absl::StrCat(what, ": ", text(error)));
   } catch (const pqxx::broken_connection& error) {
     return base::WithReason(
-        absl::UnavailableError(absl::StrCat("the database cannot be reached: ", error.what())),
+        absl::UnavailableError(absl::StrCat("the database cannot be reached: ", text(error))),
         "DATABASE_UNAVAILABLE");
   } catch (const pqxx::sql_error& error) {
     return MapSqlError(what, error);
   } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrCat(what, ": ", error.what()));
+    return absl::InternalError(absl::StrCat(what, ": ", text(error)));
   }
 }
 

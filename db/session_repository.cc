@@ -64,6 +64,8 @@ constexpr Query kFinishForJob{"session_finish_for_job", R"sql(
   SELECT work FROM further)sql"};
 constexpr Query kClose{"session_close", "DELETE FROM phone_session WHERE id = $1"};
 constexpr Query kCloseOfDevice{"session_close_of_device", "DELETE FROM phone_session WHERE device_id = $1"};
+constexpr Query kCountOpen{"session_count_open", R"sql(
+  SELECT count(*) FROM phone_session WHERE cookie_hash = ANY($1::bytea[]) AND expires_at > now())sql"};
 constexpr Query kDeleteExpired{"session_delete_expired", R"sql(
   DELETE FROM phone_session
    WHERE id IN (SELECT id FROM phone_session WHERE expires_at <= now() ORDER BY expires_at LIMIT $1
@@ -131,6 +133,11 @@ absl::Status CloseSession(Tx& tx, std::int64_t session_id) {
 
 absl::Status CloseSessionsOfDevice(Tx& tx, std::int64_t device_id) {
   return tx.Execute(kCloseOfDevice, device_id).status();
+}
+
+absl::StatusOr<std::int64_t> CountOpenSessions(Tx& tx, const std::vector<base::Bytes>& cookie_hashes) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kCountOpen, cookie_hashes));
+  return rows.at(0)[0].as<std::int64_t>();
 }
 
 absl::StatusOr<std::int64_t> DeleteExpiredSessions(Tx& tx, int limit) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -58,6 +59,8 @@ absl::Status AdvanceJobSession(Tx& tx, const SessionRecord& session, absl::Durat
 absl::StatusOr<bool> FinishJobSession(Tx& tx, const SessionRecord& session);
 absl::Status CloseSession(Tx& tx, std::int64_t session_id);
 absl::Status CloseSessionsOfDevice(Tx& tx, std::int64_t device_id);
+// How many of the sessions with these cookies are still open.
+absl::StatusOr<std::int64_t> CountOpenSessions(Tx& tx, const std::vector<base::Bytes>& cookie_hashes);
 // At most `limit`; returns how many went. Their jobs come back through their own run_at.
 absl::StatusOr<std::int64_t> DeleteExpiredSessions(Tx& tx, int limit);
 

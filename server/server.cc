@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -19,6 +21,7 @@
 #include <grpcpp/server_builder.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/text.h"
@@ -142,6 +145,19 @@ provisioning::PinOptions PinOptionsOf(const ServerConfig& config) {
   return options;
 }
 
+// A replica with a key of its own would fail every job that it takes up. The API's CA is the one secret that
+// every database holds.
+absl::Status CheckMasterKey(ca::DoorCredentials& credentials, const ServerConfig& config) {
+  absl::Status status = credentials.ApiCaPem().status();
+  if (base::ReasonOf(status) != "MASTER_KEY_UNKNOWN") return status;
+  return base::WithReason(
+      absl::FailedPreconditionError(absl::StrCat(
+          config.keys.MasterKeyPath(config.data_dir),
+          " is not the master key that the keys in this database are encrypted with: give every server "
+          "of a database the same keys.master_key_file")),
+      "MASTER_KEY_UNKNOWN");
+}
+
 struct Store {
   std::unique_ptr<db::EmbeddedPostgres> embedded;
   std::unique_ptr<db::Database> database;
@@ -168,6 +184,7 @@ absl::StatusOr<Store> OpenStore(const ServerConfig& config) {
 // In the order of construction; destroyed in reverse.
 struct Server::Parts {
   ServerConfig config;
+  std::atomic<bool> stopping{false};
   base::SystemClock clock;
   Store store;
   std::unique_ptr<ca::Keystore> keystore;
@@ -315,6 +332,8 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   quota.SetMaxThreads(config.api.max_threads);
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(16 << 20);
+  // Else a second server would quietly share the port, and every other call would end in its database.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   int port = 0;
   builder.AddListeningPort(config.api.listen.ToString(), security, &port);
   for (grpc::Service* service :
@@ -354,13 +373,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   parts.io = std::make_unique<provisioning::phone::IoRuntime>(config.phone.io_threads);
   parts.handlers = std::make_unique<base::ThreadPool>(config.phone.handler_threads, 10000);
   ca::DoorCredentials credentials(*parts.store.database, *parts.keystore, *parts.keys, parts.clock);
+  RETURN_IF_ERROR(CheckMasterKey(credentials, config));
   if (config.HasRole("worker")) RETURN_IF_ERROR(parts.StartWorkers());
   if (config.HasRole("phone")) RETURN_IF_ERROR(parts.OpenPhoneDoor(credentials));
   if (config.HasRole("api")) RETURN_IF_ERROR(parts.OpenApi(credentials));
   if (config.metrics.listen.enabled()) {
-    ASSIGN_OR_RETURN(parts.status_door,
-                     OpenStatusDoor(*parts.io, config.metrics.listen, *parts.handlers, *parts.store.database,
-                                    parts.phone_door ? &parts.phone_door->counters() : nullptr));
+    ASSIGN_OR_RETURN(
+        parts.status_door,
+        OpenStatusDoor(*parts.io, config.metrics.listen, *parts.handlers, *parts.store.database,
+                       parts.stopping, parts.phone_door ? &parts.phone_door->counters() : nullptr));
   }
   base::LogInfo("ready", {{"api", config.HasRole("api") ? config.api.listen.ToString() : "off"},
                           {"phone", config.HasRole("phone") ? config.phone.listen.ToString() : "off"},
@@ -370,6 +391,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
 
 Server::~Server() {
   Parts& parts = *parts_;
+  parts.stopping = true;
   if (parts.grpc) {
     parts.grpc->GetHealthCheckService()->SetServingStatus(false);
     parts.deployment_service->Stop();
@@ -377,8 +399,10 @@ Server::~Server() {
   }
   if (parts.knocks) parts.knocks->Stop();
   if (parts.clockwork) parts.clockwork->Stop();
-  if (parts.phone_door) parts.phone_door->Close(parts.config.shutdown.drain);
-  if (parts.secure_door) parts.secure_door->Stop(parts.config.shutdown.drain);
+  const absl::Time drained = absl::Now() + parts.config.shutdown.drain;
+  if (parts.dialogue) parts.dialogue->Drain(parts.config.shutdown.drain);
+  if (parts.phone_door) parts.phone_door->Close(std::max(drained - absl::Now(), absl::ZeroDuration()));
+  if (parts.secure_door) parts.secure_door->Stop(std::max(drained - absl::Now(), absl::ZeroDuration()));
   if (parts.probes) parts.probes->Stop();
   if (parts.grpc) parts.grpc->Shutdown(absl::ToChronoTime(absl::Now() + absl::Seconds(5)));
   if (parts.status_door) parts.status_door->Close(absl::Seconds(1));

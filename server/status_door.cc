@@ -44,15 +44,16 @@ std::string Metrics(const DoorCounters& door) {
 
 absl::StatusOr<std::unique_ptr<provisioning::phone::HttpDoor>> OpenStatusDoor(
     provisioning::phone::IoRuntime& io, const ListenAddress& listen, base::ThreadPool& pool,
-    db::Database& database, const DoorCounters* phone) {
+    db::Database& database, const std::atomic<bool>& stopping, const DoorCounters* phone) {
   provisioning::phone::DoorOptions options;
   options.name = "status";
   options.address = listen.host;
   options.port = listen.port;
   return provisioning::phone::HttpDoor::Open(
-      io, options, nullptr, pool, [&database, phone](const HttpRequest& request) {
+      io, options, nullptr, pool, [&database, &stopping, phone](const HttpRequest& request) {
         if (request.target == "/healthz") return Text(200, "ok\n");
         if (request.target == "/readyz") {
+          if (stopping) return Text(503, "stopping\n");
           const absl::Status status = database.Ping();
           return status.ok() ? Text(200, "ready\n") : Text(503, "the database does not answer\n");
         }

@@ -11,12 +11,14 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
+#include <absl/time/clock.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
+#include "ca/x509/utf8.h"
 #include "db/deployment_repository.h"
 #include "provisioning/delivery/slot_items.h"
 
@@ -52,6 +54,13 @@ bool IsHopeless(const std::string& item_status) {
   return false;
 }
 
+HttpResponse ComeAgain() {
+  HttpResponse response;
+  response.status = 503;
+  response.close = true;
+  return response;
+}
+
 std::string InventoryJson(const WorkpointMessage& message) {
   nlohmann::json items = nlohmann::json::object();
   for (const Item& item : message.items) {
@@ -65,9 +74,29 @@ std::string InventoryJson(const WorkpointMessage& message) {
   return json;
 }
 
+// Not in the middle of a character.
 std::string Clip(std::string text, std::size_t limit) {
-  text.resize(std::min(text.size(), limit));
+  if (text.size() <= limit) return text;
+  while (limit > 0 && (text[limit] & 0xc0) == 0x80) --limit;
+  text.resize(limit);
   return text;
+}
+
+// Phones send what people type into them, in whatever encoding; the database takes UTF-8 only. An odd letter
+// in a name must not keep a phone from registering.
+void MakeUtf8(std::string& text) {
+  if (ca::CountCharacters(text) >= 0) return;
+  std::string clean;
+  std::string_view rest = text;
+  std::uint32_t character = 0;
+  while (!rest.empty()) {
+    if (!ca::NextCodePoint(&rest, &character)) {
+      character = 0xfffd;
+      rest.remove_prefix(1);
+    }
+    ca::AppendUtf8(character, &clean);
+  }
+  text = std::move(clean);
 }
 
 bool PlacementChanged(const db::DeviceRecord& before, const db::DeviceRecord& now) {
@@ -144,6 +173,10 @@ HttpResponse PhoneDialogue::Handle(const HttpRequest& request, const char* door)
                   {{"address", request.remote_address}, {"reason", base::ReasonOf(message.status())}});
     return CleanUp(phone::SalvageNonce(request.body), "message not understood");
   }
+  for (Item& item : message->items) {
+    for (std::string* text : {&item.name, &item.value, &item.status}) MakeUtf8(*text);
+  }
+  if (draining_ && phone::IsInitial(message->reason)) return ComeAgain();
   Answer answer;
   absl::Status status = database_.InTransaction("phone_message", [&](db::Tx& tx) -> absl::Status {
     answer = Answer{};
@@ -165,12 +198,55 @@ HttpResponse PhoneDialogue::Handle(const HttpRequest& request, const char* door)
   }
   if (!status.ok()) {
     base::LogWarn("phone_message_failed", {{"address", request.remote_address}, {"error", status}});
-    HttpResponse response;
-    response.status = 503;
-    response.close = true;
-    return response;
+    return ComeAgain();
   }
+  Note(request, answer);
   return Respond(message->nonce, answer);
+}
+
+void PhoneDialogue::Note(const HttpRequest& request, const Answer& answer) {
+  const bool goes_on = answer.action != ActionKind::kCleanUp && answer.action != ActionKind::kRestart;
+  std::vector<std::string> cookies = ReadSessionCookies(request.cookie);
+  if (!answer.new_cookie.empty()) cookies = {answer.new_cookie};
+  const absl::Time now = absl::Now();
+  absl::MutexLock lock(&mutex_);
+  for (const std::string& cookie : cookies) {
+    if (goes_on) {
+      in_hand_[CookieHash(cookie)] = now + options_.session_timeout;
+    } else {
+      in_hand_.erase(CookieHash(cookie));
+      ended_.Wake();
+    }
+  }
+  if (in_hand_.size() < prune_at_) return;
+  absl::erase_if(in_hand_, [now](const auto& entry) { return entry.second <= now; });
+  prune_at_ = 2 * in_hand_.size() + 1000;
+}
+
+void PhoneDialogue::Drain(absl::Duration limit) {
+  draining_ = true;
+  const absl::Time end = absl::Now() + limit;
+  for (;;) {
+    std::vector<base::Bytes> hashes;
+    {
+      absl::MutexLock lock(&mutex_);
+      for (const auto& [hash, expiry] : in_hand_) {
+        if (expiry > absl::Now()) hashes.push_back(hash);
+      }
+    }
+    // Another replica may have ended them.
+    absl::StatusOr<std::int64_t> open =
+        hashes.empty() ? 0 : database_.InTransactionReturning("drain", [&](db::Tx& tx) {
+          return db::CountOpenSessions(tx, hashes);
+        });
+    if (open.ok() && *open == 0) return;
+    if (absl::Now() >= end) {
+      base::LogWarn("sessions_left_open",
+                    {{"count", open.value_or(static_cast<std::int64_t>(hashes.size()))}});
+      return;
+    }
+    ended_.WaitFor(absl::Milliseconds(50));
+  }
 }
 
 // The job had no certificate yet: the phone called before a worker came to it.

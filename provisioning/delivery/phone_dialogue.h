@@ -1,6 +1,6 @@
 // The server's half of a phone session, message by message (wpi.md 2.7, 3, 4). No state is kept here: every
 // message finds its session in the database, so that any replica can answer it, also after a restart in the
-// middle.
+// middle. (What is kept is which sessions a stop should wait for.)
 //
 //   initial contact ─┬─ job waiting, call caused by our knock → WriteItems → ReadItems(-info) → CleanUp →
 //   verifying
@@ -12,12 +12,18 @@
 // certificate names the phone, and every session may deliver.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
 
+#include <absl/base/thread_annotations.h>
+#include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/time/time.h>
 
+#include "base/wake_signal.h"
 #include "db/database.h"
 #include "db/device_repository.h"
 #include "db/job_repository.h"
@@ -47,6 +53,11 @@ class PhoneDialogue {
   phone::HttpResponse HandleSecure(const phone::HttpRequest& request);
   // A client that did not come so far.
   void OnRefused(const phone::RefusedClient& refused);
+
+  // Opens no more sessions (a phone that calls gets 503 and comes again), and returns when those that were
+  // last answered here have ended, or after `limit`. What is still open then goes on at another replica or
+  // after the restart.
+  void Drain(absl::Duration limit);
 
  private:
   struct Contact {
@@ -122,6 +133,7 @@ class PhoneDialogue {
   absl::StatusOr<db::DeliverableRecord> IssueNow(const CertificateOrder& order);
   phone::HttpResponse Respond(const std::string& nonce, const Answer& answer);
   phone::HttpResponse CleanUp(const std::string& nonce, const std::string& why);
+  void Note(const phone::HttpRequest& request, const Answer& answer);
 
   db::Database& database_;
   Issuance& issuance_;
@@ -130,6 +142,13 @@ class PhoneDialogue {
   const DeliveryOptions& options_;
   const std::function<void()> on_verifiable_;
   SecurityWatch watch_;
+
+  std::atomic<bool> draining_{false};
+  base::WakeSignal ended_;  // a session in hand
+  absl::Mutex mutex_;
+  // Digest of the cookie, end of its life.
+  absl::flat_hash_map<base::Bytes, absl::Time> in_hand_ ABSL_GUARDED_BY(mutex_);
+  std::size_t prune_at_ ABSL_GUARDED_BY(mutex_) = 1000;
 };
 
 // "a=1; Path=/x" and the like, also with the attributes that some phones echo: the values of our cookie, all

@@ -137,6 +137,7 @@ std::vector<CsvRecord> ParseCsv(const std::string& text) {
   std::string field;
   std::int64_t line = 1;
   bool quoted = false;
+  std::size_t begin = absl::StartsWith(text, kByteOrderMark) ? 3 : 0;  // of the record
   const auto end_record = [&] {
     record.fields.push_back(std::move(field));
     field.clear();
@@ -144,7 +145,23 @@ std::vector<CsvRecord> ParseCsv(const std::string& text) {
     if (!blank) records.push_back(std::move(record));
     record = {line, {}};
   };
-  for (std::size_t i = absl::StartsWith(text, kByteOrderMark) ? 3 : 0; i < text.size(); ++i) {
+  for (std::size_t i = begin; i < text.size() || quoted; ++i) {
+    if (i >= text.size()) {
+      // A quote that nothing closes spoils its own line and not the rest of the file. What follows it holds
+      // no single quotes, so this happens once.
+      const std::size_t end = text.find('\n', begin);
+      record.fields.clear();
+      record.open_quote = true;
+      records.push_back(std::move(record));
+      if (end == std::string::npos) return records;
+      field.clear();
+      quoted = false;
+      line = records.back().line + 1;
+      record = {line, {}};
+      begin = end + 1;
+      i = end;
+      continue;
+    }
     const char c = text[i];
     if (c == '\n') ++line;
     if (quoted) {
@@ -163,6 +180,7 @@ std::vector<CsvRecord> ParseCsv(const std::string& text) {
       field.clear();
     } else if (c == '\n') {
       end_record();
+      begin = i + 1;
     } else if (c != '\r') {
       field += c;
     }
@@ -184,10 +202,14 @@ absl::StatusOr<ImportResult> ImportDevices(db::Database& database, Placement& pl
     const CsvRecord& record = records[i];
     db::DeviceRecord row;
     absl::Status status;
-    if (record.fields.size() != columns.size()) {
-      status = base::InvalidField(
-          "", "CSV_FIELDS",
-          absl::StrCat("the line has ", record.fields.size(), " fields, the header ", columns.size()));
+    if (record.open_quote) {
+      status = base::WithReason(absl::InvalidArgumentError("a quotation mark is opened and never closed"),
+                                "CSV_QUOTE");
+    } else if (record.fields.size() != columns.size()) {
+      status =
+          base::WithReason(absl::InvalidArgumentError(absl::StrCat("the line has ", record.fields.size(),
+                                                                   " fields, the header ", columns.size())),
+                           "CSV_FIELDS");
     }
     for (std::size_t c = 0; c < columns.size() && status.ok(); ++c) {
       status = Take(columns[c], std::string(absl::StripAsciiWhitespace(record.fields[c])), row);

@@ -22,10 +22,12 @@ struct ImportResult {
   std::vector<ImportError> errors;
 };
 
-// RFC 4180 fields of one record per element; line numbers count from 1.
+// RFC 4180 fields of one record per element; line numbers count from 1. A record whose quote is never closed
+// is its first line, without fields.
 struct CsvRecord {
   std::int64_t line = 0;
   std::vector<std::string> fields;
+  bool open_quote = false;
 };
 std::vector<CsvRecord> ParseCsv(const std::string& text);
 

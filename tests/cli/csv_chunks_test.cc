@@ -27,6 +27,11 @@ TEST(SplitCsv, ALineBreakInQuotesEndsNoRecord) {
   EXPECT_EQ(2 + chunks[1].line_offset, 4);
 }
 
+TEST(SplitCsv, AStrayQuoteHoldsNothingTogether) {
+  EXPECT_EQ(SplitCsv("mac,description\n1,23\" rack\n2,x\n", 1).size(), 2u);
+  EXPECT_EQ(SplitCsv("mac,description\n1,\"open\n2,x\n3,\"a \"\"b\"\" c\"\"\n", 1).size(), 3u);
+}
+
 TEST(SplitCsv, EmptyAndHeaderOnlyFilesStillMakeOneCall) {
   EXPECT_EQ(SplitCsv("", 10).size(), 1u);
   EXPECT_EQ(SplitCsv("mac\n", 10).size(), 1u);

@@ -86,6 +86,16 @@ class BadInputTest(unittest.TestCase):
                 self.assert_clean_up(self.exchange(body))
         self.assertEqual(self.devices(), before)
 
+    def test_text_that_is_not_utf8_keeps_no_phone_from_registering(self):
+        mac = "00:1A:E8:FF:00:77"
+        body = message(mac=mac, items='<Item name="device-type">B?ro &#xD800;</Item>').encode().replace(b"?ro", b"\xfcro")
+        self.assertIn("<Action>ReadAllItems</Action>", self.exchange(body))
+        body = message(mac=mac, items=f'<Item name="part-number">a{"é" * 300}b</Item>')
+        self.assertIn("HTTP/1.1 200 OK", self.exchange(body))
+        device = self.server.call("DeviceService", "GetDevice", name=f"devices/{mac}").device
+        self.assertEqual(device.device_type, "B\ufffdro \ufffd\ufffd\ufffd")
+        self.assertEqual(device.part_number, "a" + "é" * 127)
+
     def test_a_foreign_cookie_leads_nowhere(self):
         reply = message(reason="reply-to", attributes=' action="WriteItems" status="accepted"', nonce="C0FFEE")
         answer = self.exchange(reply, headers="Cookie: JSESSIONID=0123456789ABCDEF0123456789ABCDEF; Path=/\r\n")

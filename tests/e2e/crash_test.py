@@ -1,12 +1,17 @@
 """kill -9 of the server, and of PostgreSQL, at random moments of a 500-phone roll-out: nothing lost, nothing twice."""
 
+import http.client
 import os
 import random
 import signal
+import ssl
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 import harness
+from bad_input_test import message
 
 
 class CrashTest(unittest.TestCase):
@@ -51,6 +56,47 @@ class CrashTest(unittest.TestCase):
         second = subprocess.run(server.arguments, capture_output=True, text=True, timeout=60)
         self.assertNotEqual(second.returncode, 0)
         self.assertIn(f"in use by process {server.process.pid}", second.stderr)
+
+    def test_a_second_server_does_not_share_the_ports_of_the_first(self):
+        import subprocess
+        first, second = (harness.Server(web_port=8554) for _ in range(2))
+        self.addCleanup(first.close)
+        self.addCleanup(second.close)
+        second.stop()
+        for door, port in (("api", first.api), ("phone", first.phone), ("metrics", first.metrics)):
+            with self.subTest(door):
+                run = subprocess.run([*second.arguments, f"--{door}-listen", f"127.0.0.1:{port}"],
+                                     capture_output=True, text=True, timeout=60)
+                self.assertEqual(run.returncode, 1)
+                self.assertIn(f"cannot listen on 127.0.0.1:{port}", run.stderr)
+
+    def test_a_stop_finishes_the_sessions_in_hand_and_opens_none(self):
+        server = harness.Server(web_port=8554, extra=["--shutdown-drain", "60s", "--phone-session-timeout", "60s"])
+        self.addCleanup(server.close)
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+
+        def post(body, cookie=""):
+            door = http.client.HTTPSConnection("127.0.0.1", server.phone, context=context, timeout=20)
+            door.request("POST", "/DeploymentService/LoginService", body, {"Cookie": cookie, "Connection": "close"})
+            answer = door.getresponse()
+            return answer.status, answer.read().decode(), (answer.getheader("Set-Cookie") or "").split(";")[0]
+
+        _, text, cookie = post(message(mac="00:1A:E8:FF:00:01"))
+        self.assertIn("<Action>ReadAllItems</Action>", text)
+        server.process.terminate()
+        harness.wait_for("new phones to be sent away", lambda: post(message(mac="00:1A:E8:FF:00:02"))[0] == 503)
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{server.metrics}/readyz", timeout=5)
+        self.assertEqual(refused.exception.code, 503)
+        reply = message(reason="reply-to", mac=None, attributes=' action="ReadAllItems" status="accepted"',
+                        items='<Item name="e164">4711</Item>')
+        status, text, _ = post(reply, cookie)
+        self.assertEqual(status, 200)
+        self.assertIn("<Action>CleanUp</Action>", text)
+        self.assertEqual(server.process.wait(timeout=50), 0)  # before the limit
+        self.assertNotIn("sessions_left_open", server.log_text())
 
 
 if __name__ == "__main__":

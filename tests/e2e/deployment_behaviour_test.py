@@ -369,6 +369,17 @@ class DeploymentTest(behaviour.BehaviourTest):
         self.assertEqual((len(self.jobs(made)), self.audited("deployment.delete", made.name)), (0, 1))
         self.assert_refused("NOT_FOUND", "NOT_FOUND", "name", "DeploymentService", "GetDeployment", name=made.name)
 
+    def test_a_rule_that_comes_back_into_force_serves_who_joined_meanwhile(self):
+        made = self.create(self.place(("", ""), ("", "")), activate=True)
+        self.state(made, Deployment.RUNNING)
+        self.deployment("DeactivateDeployment", name=made.name)
+        self.add(("", ""), first=3)
+        self.deployment("ActivateDeployment", name=made.name)
+        harness.wait_for("the third job", lambda: len(self.jobs(made)) == 3)
+        self.assertEqual(sorted(job.device for job in self.jobs(made)), [f"devices/{self.mac(i)}" for i in (1, 2, 3)])
+        self.deployment("ActivateDeployment", name=made.name)
+        self.assertEqual(self.state(made, Deployment.RUNNING).progress.total, 3)
+
     def test_an_active_rule_cannot_be_deleted(self):
         made = self.create(self.place(), activate=True)
         self.state(made, Deployment.FINISHED)

@@ -253,9 +253,9 @@ class Phones:
                 if kind is None or event["event"] == kind:
                     yield event
 
-    def order(self, command, phone="all"):
+    def order(self, command, phone="all", *value):
         """Through the fleet's control socket; the answer."""
-        done = subprocess.run([os.path.join(BUILD, "phonesim", "phonesim"), "control", self.control, command, phone],
+        done = subprocess.run([os.path.join(BUILD, "phonesim", "phonesim"), "control", self.control, command, phone, *value],
                               capture_output=True, text=True, timeout=30)
         answer = json.loads(done.stdout)
         assert (done.returncode == 0) == answer["ok"], done

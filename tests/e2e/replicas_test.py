@@ -1,5 +1,7 @@
 """Two servers, one PostgreSQL; every message of a phone goes to the other server in turn."""
 
+import subprocess
+import tempfile
 import unittest
 
 import harness
@@ -23,6 +25,30 @@ class ReplicasTest(unittest.TestCase):
         for server in (first, second):
             with self.subTest(phone_door=server.phone):
                 self.assertGreater(server.metric("phonepki_phone_requests_total"), 100)
+
+    def test_a_replica_with_another_master_key_is_refused_before_it_spoils_a_job(self):
+        first = harness.Server(web_port=8563)
+        self.addCleanup(first.close)
+        with tempfile.TemporaryDirectory() as directory:
+            run = subprocess.run(
+                [first.arguments[0], "--data-dir", directory, "--database-url", first.database_url(),
+                 "--roles", "worker", "--metrics-listen", ""], capture_output=True, text=True, timeout=60)
+            self.assertEqual(run.returncode, 1)
+            self.assertIn(f"{directory}/master.key is not the master key", run.stderr)
+
+    def test_the_administrators_context_follows_the_server_to_another_port(self):
+        server = harness.Server(web_port=8563)
+        self.addCleanup(server.close)
+        server.stop()
+        former, server.api = server.api, harness.free_port()
+        at = server.arguments.index("--api-listen") + 1
+        server.arguments[at] = f"127.0.0.1:{server.api}"
+        server.start()
+        with open(f"{server.dir}/credentials/admin.context.json") as file:
+            text = file.read()
+        self.assertIn(f"127.0.0.1:{server.api}", text)
+        self.assertNotIn(str(former), text)
+        server.call("InternalCaService", "ListInternalCas")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,18 @@ TEST(ParseCsvTest, ARecordHasTheNumberOfItsFirstLine) {
   EXPECT_THAT(LinesOf("h\n\"x\ny\nz\"\nb\n"), ElementsAre(1, 2, 5));
 }
 
+TEST(ParseCsvTest, AQuoteThatNothingClosesSpoilsItsOwnLineOnly) {
+  const std::vector<CsvRecord> records = ParseCsv("h,i\na,\"b\nc,d\ne,\"\"\n");
+  ASSERT_EQ(records.size(), 4u);
+  EXPECT_TRUE(records[1].open_quote);
+  EXPECT_EQ(records[1].line, 2);
+  EXPECT_FALSE(records[2].open_quote);
+  EXPECT_THAT(records[2].fields, ElementsAre("c", "d"));
+  EXPECT_THAT(records[3].fields, ElementsAre("e", ""));
+  EXPECT_EQ(records[3].line, 4);
+  EXPECT_TRUE(ParseCsv("\"").at(0).open_quote);
+}
+
 TEST(ParseCsvTest, NothingIsNoRecord) {
   EXPECT_THAT(ParseCsv(""), IsEmpty());
   EXPECT_THAT(ParseCsv("\n\r\n"), IsEmpty());
