@@ -84,10 +84,13 @@ void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls
                    "Chance that ReadAllItems is answered in fragments")
       ->check(share);
   fleet->add_option("--fragment-size", run.fragment_size, "Items per fragment")->capture_default_str();
-  fleet->add_option("--info-format", run.info_format, "wbm-server-certificate-info")
+  fleet->add_option("--unknown-items", run.unknown_items, "Items that the firmware does not have")
+      ->delimiter(',');
+  fleet->add_option("--info-format", run.info_format, "What the items about certificates say")
       ->capture_default_str()
       ->check(CLI::IsMember({"text", "none", "failed"}));
-  fleet->add_option("--wbm-passphrase", run.wbm_passphrase, "Pass phrase of written PKCS#12 items");
+  fleet->add_option("--wbm-passphrase", run.wbm_passphrase,
+                    "Pass phrase of written PKCS#12 items, except secure mode's");
   fleet->add_option("--activation", run.activation, "When a written certificate is served")
       ->capture_default_str()
       ->check(CLI::IsMember({"immediate", "restart"}));

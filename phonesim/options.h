@@ -32,6 +32,7 @@ struct Options {
   double foreign_cookie_share = 0;  // chance per reply
   double fragment_share = 0;
   int fragment_size = 20;
+  std::vector<std::string> unknown_items;
   std::string info_format = "text";  // text, none, failed
   std::string wbm_passphrase;
   std::string activation = "immediate";  // immediate, restart

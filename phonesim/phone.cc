@@ -115,6 +115,7 @@ bool Phone::FactoryReset() {
   Record("factory_reset");
   credential_ = world_.factory;
   after_restart_.reset();
+  storage_ = {};
   security_ = {};
   local_changes_ = 0;
   changed_ = true;
@@ -186,7 +187,8 @@ std::string Phone::StateFile(const char* ending) const {
 
 void Phone::SaveState() const {
   if (world_.options.state_dir.empty()) return;
-  Replace(StateFile(".json"), nlohmann::ordered_json{{"security", Save(security_)}}.dump());
+  Replace(StateFile(".json"),
+          nlohmann::ordered_json{{"security", Save(security_)}, {"storage", storage_.Save()}}.dump());
 }
 
 void Phone::LoadState() {
@@ -197,6 +199,7 @@ void Phone::LoadState() {
   if (!state.is_object()) return;
   if (const auto saved = state.find("security"); saved != state.end())
     security_ = LoadSecurity(*saved, profile_ == Profile::kCp);
+  if (const auto saved = state.find("storage"); saved != state.end()) storage_.Load(*saved);
 }
 
 }  // namespace phonesim

@@ -19,6 +19,7 @@
 #include "phonesim/dls_client.h"
 #include "phonesim/door.h"
 #include "phonesim/secure_mode.h"
+#include "phonesim/storage.h"
 #include "phonesim/world.h"
 #include "phonesim/wpi.h"
 
@@ -97,7 +98,15 @@ class Phone : public std::enable_shared_from_this<Phone> {
   void CleanUp(const Incoming& message);
   void Restart(const Incoming& message);
   Outgoing Write(const Incoming& message);
+  // The status of the item in the reply; empty: taken.
+  std::string WriteItem(const Item& item);
+  std::string WriteWebCertificate(const Item& item);
+  std::string WriteSlot(const Item& item);
   Outgoing Read(const Incoming& message);
+  // With value or status.
+  Item ReadItem(const Item& wanted);
+  // Items that this firmware does not have.
+  bool IsUnknown(const std::string& name) const;
   Outgoing ReadAll();
   Outgoing NextFragment();
 
@@ -142,6 +151,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   DlsClient dls_;
   Credential credential_;
   std::optional<Credential> after_restart_;
+  Storage storage_;
   Security security_;
   std::optional<Security> invited_;              // by this session: valid when the server closes it properly
   std::shared_ptr<const SecureAccess> proving_;  // the candidates that this session uses
