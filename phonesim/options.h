@@ -40,6 +40,10 @@ struct Options {
   std::string security_pin, security_pin_file;
   double pin_delay_seconds = 1;
   bool check_server_name = false;  // the secure port's certificate must name the server's address
+  // Behind NAT: the contact-me port is closed, and the phone asks the server instead. 0: it can be reached.
+  double poll_seconds = 0;
+  int poll_port = 18080;
+  int poll_call_status = 202;  // the answer that means: call the server
   int startup_concurrency = 64;
   double retry_seconds = 2;
   double reboot_seconds = 0.5;

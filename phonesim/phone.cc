@@ -64,7 +64,7 @@ void Phone::Record(const std::string& event, const nlohmann::ordered_json& more)
 }
 
 void Phone::Listen() {
-  contact_door_.Open();
+  if (world_.options.poll_seconds == 0) contact_door_.Open();
   web_door_.Open();
 }
 
@@ -82,6 +82,7 @@ bool Phone::SwitchOff() {
   solicited_again_ = call_back_ = false;  // of no use to a phone that starts up (wpi.md 4)
   contact_door_.Close();
   web_door_.Close();
+  if (polling_) polling_->close();
   dls_.Disconnect();
   return true;
 }

@@ -76,6 +76,10 @@ class PhoneTest : public testing::Test {
     return false;
   }
 
+  void Poll(int times) {
+    for (int i = 0; i < times; ++i) Poll();
+  }
+
   std::int64_t Count(const std::string& event) {
     const auto counts = world_->ledger.Counts();
     const auto found = counts.find(event);
