@@ -56,6 +56,7 @@ Outgoing Phone::Initial(const std::string& reason, bool changed) const {
 awaitable<void> Phone::Boot() {
   auto self = shared_from_this();
   Record("boot");
+  if (world_.options.poll_seconds > 0) Spawn(Poll());
   if (security_.sealed) Spawn(TypePins());
   if (security_.candidates) {
     bootstrapping_ = true;

@@ -84,10 +84,13 @@ void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls
                    "Chance that ReadAllItems is answered in fragments")
       ->check(share);
   fleet->add_option("--fragment-size", run.fragment_size, "Items per fragment")->capture_default_str();
-  fleet->add_option("--info-format", run.info_format, "wbm-server-certificate-info")
+  fleet->add_option("--unknown-items", run.unknown_items, "Items that the firmware does not have")
+      ->delimiter(',');
+  fleet->add_option("--info-format", run.info_format, "What the items about certificates say")
       ->capture_default_str()
       ->check(CLI::IsMember({"text", "none", "failed"}));
-  fleet->add_option("--wbm-passphrase", run.wbm_passphrase, "Pass phrase of written PKCS#12 items");
+  fleet->add_option("--wbm-passphrase", run.wbm_passphrase,
+                    "Pass phrase of written PKCS#12 items, except secure mode's");
   fleet->add_option("--activation", run.activation, "When a written certificate is served")
       ->capture_default_str()
       ->check(CLI::IsMember({"immediate", "restart"}));
@@ -105,6 +108,19 @@ void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls
       ->check(CLI::Range(0.01, 1e6));
   fleet->add_flag("--check-server-name", run.check_server_name,
                   "In secure mode the server's certificate must name its address");
+  fleet
+      ->add_option(
+          "--poll-seconds", run.poll_seconds,
+          "Phones behind NAT: the contact-me port is closed, they ask the server at this interval (0: "
+          "they do not)")
+      ->check(CLI::NonNegativeNumber);
+  fleet->add_option("--poll-port", run.poll_port, "The server's HTTP port that they ask")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65535));
+  fleet
+      ->add_option("--poll-call-status", run.poll_call_status,
+                   "The answer that means: call; any other means: nothing to do")
+      ->capture_default_str();
   fleet->add_option("--startup-concurrency", run.startup_concurrency, "Phones that start up at the same time")
       ->capture_default_str();
   fleet->add_option("--retry-seconds", run.retry_seconds, "First pause before start-up is tried again")

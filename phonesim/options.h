@@ -32,6 +32,7 @@ struct Options {
   double foreign_cookie_share = 0;  // chance per reply
   double fragment_share = 0;
   int fragment_size = 20;
+  std::vector<std::string> unknown_items;
   std::string info_format = "text";  // text, none, failed
   std::string wbm_passphrase;
   std::string activation = "immediate";  // immediate, restart
@@ -39,6 +40,10 @@ struct Options {
   std::string security_pin, security_pin_file;
   double pin_delay_seconds = 1;
   bool check_server_name = false;  // the secure port's certificate must name the server's address
+  // Behind NAT: the contact-me port is closed, and the phone asks the server instead. 0: it can be reached.
+  double poll_seconds = 0;
+  int poll_port = 18080;
+  int poll_call_status = 202;  // the answer that means: call the server
   int startup_concurrency = 64;
   double retry_seconds = 2;
   double reboot_seconds = 0.5;

@@ -64,7 +64,7 @@ void Phone::Record(const std::string& event, const nlohmann::ordered_json& more)
 }
 
 void Phone::Listen() {
-  contact_door_.Open();
+  if (world_.options.poll_seconds == 0) contact_door_.Open();
   web_door_.Open();
 }
 
@@ -82,6 +82,7 @@ bool Phone::SwitchOff() {
   solicited_again_ = call_back_ = false;  // of no use to a phone that starts up (wpi.md 4)
   contact_door_.Close();
   web_door_.Close();
+  if (polling_) polling_->close();
   dls_.Disconnect();
   return true;
 }
@@ -115,6 +116,7 @@ bool Phone::FactoryReset() {
   Record("factory_reset");
   credential_ = world_.factory;
   after_restart_.reset();
+  storage_ = {};
   security_ = {};
   local_changes_ = 0;
   changed_ = true;
@@ -186,7 +188,8 @@ std::string Phone::StateFile(const char* ending) const {
 
 void Phone::SaveState() const {
   if (world_.options.state_dir.empty()) return;
-  Replace(StateFile(".json"), nlohmann::ordered_json{{"security", Save(security_)}}.dump());
+  Replace(StateFile(".json"),
+          nlohmann::ordered_json{{"security", Save(security_)}, {"storage", storage_.Save()}}.dump());
 }
 
 void Phone::LoadState() {
@@ -197,6 +200,7 @@ void Phone::LoadState() {
   if (!state.is_object()) return;
   if (const auto saved = state.find("security"); saved != state.end())
     security_ = LoadSecurity(*saved, profile_ == Profile::kCp);
+  if (const auto saved = state.find("storage"); saved != state.end()) storage_.Load(*saved);
 }
 
 }  // namespace phonesim

@@ -2,6 +2,7 @@
 //   phone.cc     on and off, calls, certificate store    contact_me.cc  the port that the server knocks at
 //   dialogue.cc  sessions with the server                web_server.cc  what the certificate is for
 //   actions.cc   what the server may ask for             security.cc    into secure mode and out of it
+//   polling.cc   asking the server, for phones that nobody can knock at
 // Switching off ends everything that is under way: coroutines remember the life in which they began, and stop
 // when it is over.
 #pragma once
@@ -19,6 +20,7 @@
 #include "phonesim/dls_client.h"
 #include "phonesim/door.h"
 #include "phonesim/secure_mode.h"
+#include "phonesim/storage.h"
 #include "phonesim/world.h"
 #include "phonesim/wpi.h"
 
@@ -70,6 +72,12 @@ class Phone : public std::enable_shared_from_this<Phone> {
   // Where the next call goes, if the request names a server; false when the phone will not call there.
   bool TakeCallAddress(const std::string& request);
 
+  // polling.cc
+  // Until the phone is switched off.
+  awaitable<void> Poll();
+  // Should it call the server?
+  awaitable<bool> AskForContact();
+
   // web_server.cc
   awaitable<void> AnswerWeb(Door::Connection connection);
 
@@ -97,7 +105,15 @@ class Phone : public std::enable_shared_from_this<Phone> {
   void CleanUp(const Incoming& message);
   void Restart(const Incoming& message);
   Outgoing Write(const Incoming& message);
+  // The status of the item in the reply; empty: taken.
+  std::string WriteItem(const Item& item);
+  std::string WriteWebCertificate(const Item& item);
+  std::string WriteSlot(const Item& item);
   Outgoing Read(const Incoming& message);
+  // With value or status.
+  Item ReadItem(const Item& wanted);
+  // Items that this firmware does not have.
+  bool IsUnknown(const std::string& name) const;
   Outgoing ReadAll();
   Outgoing NextFragment();
 
@@ -142,6 +158,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   DlsClient dls_;
   Credential credential_;
   std::optional<Credential> after_restart_;
+  Storage storage_;
   Security security_;
   std::optional<Security> invited_;              // by this session: valid when the server closes it properly
   std::shared_ptr<const SecureAccess> proving_;  // the candidates that this session uses
@@ -156,6 +173,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   bool call_back_ = false;         // wanted as soon as the call ends
   bool changed_ = false;           // since the last exchange with the server
   int local_changes_ = 0;
+  std::shared_ptr<tcp::socket> polling_;
   steady_clock::time_point last_callback_{}, last_contact_{};
   std::string nonce_;
   std::deque<Item> fragments_;

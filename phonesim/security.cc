@@ -217,6 +217,7 @@ bool Phone::ResetToDefaultSecurity() {
   security_ = {};
   SaveState();
   Spawn(StartUp());
+  if (world_.options.poll_seconds > 0) Spawn(Poll());
   return true;
 }
 
