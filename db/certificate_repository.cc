@@ -39,8 +39,8 @@ constexpr Query kClaimSubjects{"subject_claim", R"sql(
     FROM unnest($2::text[], $3::bigint[], $4::text[]) AS s (subject_key, device_id, slot)
    ORDER BY subject_key
       ON CONFLICT DO NOTHING)sql"};
-// C-09: a subject names one phone, in whichever of its slots. A claim passes on when its device is gone or has no
-// live certificate of that name any more: addresses move from phone to phone.
+// C-09: a subject names one phone, in whichever of its slots. A claim passes on when its device is gone or
+// has no live certificate of that name any more: addresses move from phone to phone.
 constexpr Query kTakeOverSubjects{"subject_claim_take_over", R"sql(
   UPDATE subject_claim
      SET device_id = s.device_id, slot = s.slot

@@ -185,7 +185,8 @@ absl::Status PhoneDialogue::OnPinRetriesExceeded(db::Tx& tx, const Contact& cont
   }
   RETURN_IF_ERROR(Record(tx, contact, security_event::kPinRetriesExceeded,
                          "too many wrong PINs were typed at the phone"));
-  ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindEnrolmentJob(tx, device->id, db::kClientCertificateSlot));
+  ASSIGN_OR_RETURN(std::optional<db::JobRecord> job,
+                   db::FindEnrolmentJob(tx, device->id, db::kClientCertificateSlot));
   if (!job) {
     return db::SetSecurityState(tx, {device->id}, db::security_state::kPinExhausted,
                                 "too many wrong PINs were typed at the phone");

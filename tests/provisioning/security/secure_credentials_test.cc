@@ -128,10 +128,10 @@ TEST_F(SecureCredentialsTest, B064TheDoorTrustsAllClientCredentialsUntilTheyAreD
   EXPECT_EQ(*Connector(), old_pki);
   ASSERT_OK(credentials_.Activate(second.id, "test"));
   EXPECT_EQ(*Connector(), new_pki);
-  EXPECT_THAT(Parse(credentials_.LoadDoorIdentity()->client_ca_pem),
+  EXPECT_THAT(credentials_.LoadDoorIdentity()->client_authorities,
               ElementsAre(CertificateOf("New"), CertificateOf("Old")));
   ASSERT_OK(credentials_.Delete(first.id, false, "test"));
-  EXPECT_THAT(Parse(credentials_.LoadDoorIdentity()->client_ca_pem), ElementsAre(CertificateOf("New")));
+  EXPECT_THAT(credentials_.LoadDoorIdentity()->client_authorities, ElementsAre(CertificateOf("New")));
 }
 
 TEST_F(SecureCredentialsTest, B064PhonesTrustTheActiveRootAndTheNewestOther) {
