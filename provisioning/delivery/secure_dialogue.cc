@@ -22,7 +22,9 @@ bool IsLive(const db::ClientCertificateRecord& certificate) {
 
 absl::Status PhoneDialogue::Record(db::Tx& tx, const Contact& contact, const std::string& kind,
                                    const std::string& detail) {
-  return watch_.Record(tx, kind, contact.door, contact.request.remote_address, contact.mac, detail);
+  // Replies do not say whose they are; the certificate does.
+  return watch_.Record(tx, kind, contact.door, contact.request.remote_address,
+                       contact.secure() ? contact.caller->mac : contact.mac, detail);
 }
 
 void PhoneDialogue::OnRefused(const phone::RefusedClient& refused) {

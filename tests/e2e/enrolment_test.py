@@ -1,7 +1,9 @@
 """Secure mode as phones live it (B-060 to B-069): enrolment, PINs, refusals, impostors. Real phones' half: phonesim."""
 
 import http.client
+import json
 import os
+import shutil
 import ssl
 import subprocess
 import tempfile
@@ -97,7 +99,7 @@ class NoPinTest(Enrolment):
         self.finished(self.server.enrol(self.place), 1)
         mac = phones.mac(1)
         texts = [state.text for state in self.server.call("SecurityService", "ListSecurityStates",
-                                                          device=f"devices/{mac}").states]
+                                                          device=f"devices/{mac}").events]
         self.assertIn("in secure mode", texts[0])
         self.assertIn("credentials are on the phone", texts[1])
 
@@ -221,28 +223,83 @@ class ImpostorTest(Enrolment):
 
 
 class StrangerAtTheSecureDoorTest(Enrolment):
-    """Certificates of our CA that are not the caller's, not live, or none at all. The keys stay with the test: a phone
-    whose every step is ours."""
+    """Certificates that are not the caller's, not live, of another CA, or none at all. The keys come from what a phone
+    keeps: somebody has opened it."""
 
-    def credentials(self, phones):
-        return os.path.join(phones.dir, "state")
+    def setUp(self):
+        super().setUp()
+        self.folder = tempfile.mkdtemp(prefix="phonepki-stolen-", dir="/var/tmp")
+        self.addCleanup(shutil.rmtree, self.folder)
 
-    def issue(self, *subject):
-        folder = tempfile.mkdtemp(dir="/var/tmp")
-        self.addCleanup(lambda: subprocess.run(["rm", "-rf", folder], check=True))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-                        f"{folder}/key.pem", "-out", f"{folder}/cert.pem", "-subj", "/CN=stranger", "-days", "2"],
-                       check=True, capture_output=True)
-        return f"{folder}/cert.pem", f"{folder}/key.pem"
+    def steal(self, phones, number=1):
+        """Certificate and key of a phone in secure mode, in one file."""
+        with open(os.path.join(phones.dir, "state", phones.mac(number) + ".json")) as file:
+            kept = json.load(file)["security"]["access"]["client"]
+        path = os.path.join(self.folder, f"{len(os.listdir(self.folder))}.pem")
+        with open(path, "w") as file:
+            file.write(kept)
+        return dict(port=self.server.secure, certificate=path)
 
     def test_no_certificate_and_one_of_another_ca(self):
-        with self.assertRaises((ssl.SSLError, OSError, http.client.HTTPException)):
-            self.talk(message("00:1A:E8:00:00:99"), port=self.server.secure)
-        certificate, key = self.issue()
-        with self.assertRaises((ssl.SSLError, OSError, http.client.HTTPException)):
-            self.talk(message("00:1A:E8:00:00:99"), port=self.server.secure, certificate=certificate, key=key)
+        stranger = [os.path.join(self.folder, name) for name in ("stranger.crt", "stranger.key")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", stranger[1], "-out", stranger[0], "-subj", "/CN=stranger", "-days", "2"],
+                       check=True, capture_output=True)
+        for presented in ({}, dict(certificate=stranger[0], key=stranger[1])):
+            with self.assertRaises((OSError, http.client.HTTPException)):
+                self.talk(message("00:1A:E8:00:00:99"), port=self.server.secure, **presented)
         harness.wait_for("the events", lambda: self.events("CLIENT_CERTIFICATE_MISSING")
                          and self.events("CLIENT_CERTIFICATE_UNKNOWN_CA"))
+
+    def test_another_phones_certificate(self):
+        phones = self.phones(2)
+        self.finished(self.server.enrol(self.place), 2)
+        stolen = self.steal(phones)
+        self.server.deploy(self.place)
+        _, answer = self.talk(message(phones.mac(2), "solicited"), **stolen)
+        self.assert_no_key(answer)
+        self.assertTrue(self.events("CLIENT_CERTIFICATE_OF_OTHER_PHONE", phones.mac(2)))
+
+    def test_a_superseded_certificate_is_refused_at_once(self):
+        phones = self.phones(1)
+        self.finished(self.server.enrol(self.place), 1)
+        former = self.steal(phones)
+        _, answer = self.talk(message(phones.mac(1), "status"), **former)
+        self.assertIn("CleanUp", answer)
+        self.assertFalse(self.events("CLIENT_CERTIFICATE_NOT_CURRENT", phones.mac(1)))
+        self.finished(self.server.enrol(self.place), 1)
+        _, answer = self.talk(message(phones.mac(1), "solicited"), **former)
+        self.assert_no_key(answer)
+        self.assertTrue(self.events("CLIENT_CERTIFICATE_NOT_CURRENT", phones.mac(1)))
+
+    def test_a_session_of_another_phone(self):
+        phones = self.phones(1)
+        self.finished(self.server.enrol(self.place), 1)
+        _, answer = self.talk(message(phones.mac(1), "reply-to", action="WriteItems"), cookie="JSESSIONID=" + 32 * "A",
+                              **self.steal(phones))
+        self.assert_no_key(answer)
+        self.assertTrue(self.events("FOREIGN_SESSION", phones.mac(1)))
+
+
+class DifficultFleetTest(Enrolment):
+    def test_1000_phones_enrol_in_spite_of_calls_absence_and_broken_connections(self):
+        count = 1000
+        phones = self.phones(count, "--busy-share", "0.3", "--busy-seconds", "3", "--drop-share", "0.05", "--profile", "mix")
+        for number in range(1, count // 10 + 1):
+            phones.order("offline", f"127.{self.block}.0.{number}")
+        deployment = self.server.enrol(self.place)
+        harness.wait_for("the phones that are there", lambda: self.server.progress(deployment)["succeeded"] == count * 9 // 10, 180)
+        phones.order("online")
+        self.finished(deployment, count)
+        self.assertEqual(self.states(), {"secure": count})
+        # Each phone lives on the certificate that the server holds for its active one.
+        on_phones = {}
+        for event in phones.events("secure_mode_entered"):
+            on_phones[event["mac"]] = event["serial"]
+        in_database = dict(self.server.sql(
+            "SELECT v.mac, encode(c.serial, 'hex') FROM certificate c JOIN device v ON v.id = c.device_id"
+            f" WHERE c.slot = 'secure-mode' AND c.state = 'active' AND v.ip_address <<= '127.{self.block}.0.0/16'"))
+        self.assertEqual(on_phones, in_database)
 
 
 if __name__ == "__main__":
