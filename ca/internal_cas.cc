@@ -33,29 +33,17 @@ absl::Status InCreation(const absl::Status& status) {
   return base::WithField(status, absl::StrCat("creation.", field));
 }
 
-// Orders the certificates of an imported file from the CA's issuer up to the root.
-absl::StatusOr<std::vector<base::Bytes>> OrderChain(const CertificateInfo& ca,
-                                                    std::vector<base::Bytes> pool) {
-  std::vector<base::Bytes> chain;
-  CertificateInfo at = ca;
-  while (!at.self_signed) {
-    bool found = false;
-    for (const base::Bytes& der : pool) {
-      ASSIGN_OR_RETURN(CertificateInfo candidate, ParseCertificate(der));
-      if (candidate.subject == at.issuer && candidate.is_ca && chain.size() <= pool.size()) {
-        chain.push_back(der);
-        at = candidate;
-        found = true;
-        break;
-      }
-    }
-    if (!found) {
-      return base::InvalidField("pkcs12", "CHAIN_INCOMPLETE",
-                                absl::StrCat("the file must also hold the certificate of \"", at.issuer,
-                                             "\" so that every issued certificate can carry its chain"));
-    }
+// The chain of an imported file, nearest first, must reach a root.
+absl::Status CheckComplete(const CertificateInfo& ca, const std::vector<base::Bytes>& chain) {
+  CertificateInfo top = ca;
+  if (!chain.empty()) {
+    ASSIGN_OR_RETURN(top, ParseCertificate(chain.back()));
   }
-  return chain;
+  if (top.self_signed) return absl::OkStatus();
+  return base::InvalidField(
+      "pkcs12", "CHAIN_INCOMPLETE",
+      absl::StrCat("the file must also hold the certificate of \"", top.issuer, "\" that signed \"",
+                   top.subject, "\", so that every issued certificate can carry its chain"));
 }
 
 }  // namespace
@@ -198,7 +186,8 @@ absl::StatusOr<db::InternalCaRecord> InternalCas::Import(const CaImport& import,
   if (info.not_after <= clock_.Now()) {
     return base::InvalidField("pkcs12", "CA_EXPIRED", "the CA certificate has expired");
   }
-  ASSIGN_OR_RETURN(std::vector<base::Bytes> chain, OrderChain(info, contents->chain));
+  const std::vector<base::Bytes>& chain = contents->chain;
+  RETURN_IF_ERROR(CheckComplete(info, chain));
   if (!chain.empty()) {
     absl::Status valid = VerifyChain(contents->certificate, chain, {chain.back()}, clock_.Now());
     if (!valid.ok()) {

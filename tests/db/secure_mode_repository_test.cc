@@ -130,7 +130,7 @@ TEST_F(SecureModeRepositoryTest, AClientCertificateNamesItsPhone) {
   const std::int64_t client = AddIssued(device);
   const base::Bytes digest(32, 5);
   Sql(
-      absl::StrCat("UPDATE certificate SET kind = 'tls-client', slot = 'dls-client', state = 'active', "
+      absl::StrCat("UPDATE certificate SET kind = 'tls-client', slot = 'secure-mode', state = 'active', "
                    "sha256 = decode(repeat('05', 32), 'hex') WHERE id = ",
                    client));
   const auto find = [&](const base::Bytes& sha256) {

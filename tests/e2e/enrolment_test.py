@@ -264,11 +264,12 @@ class StrangerAtTheSecureDoorTest(Enrolment):
         phones = self.phones(1)
         self.finished(self.server.enrol(self.place), 1)
         former = self.steal(phones)
-        _, answer = self.talk(message(phones.mac(1), "status"), **former)
+        # From the phone's address: the door believes who has the certificate where it is.
+        _, answer = self.talk(message(phones.mac(1), "status"), source=phones.first, **former)
         self.assertIn("CleanUp", answer)
         self.assertFalse(self.events("CLIENT_CERTIFICATE_NOT_CURRENT", phones.mac(1)))
         self.finished(self.server.enrol(self.place), 1)
-        _, answer = self.talk(message(phones.mac(1), "solicited"), **former)
+        _, answer = self.talk(message(phones.mac(1), "solicited"), source=phones.first, **former)
         self.assert_no_key(answer)
         self.assertTrue(self.events("CLIENT_CERTIFICATE_NOT_CURRENT", phones.mac(1)))
 

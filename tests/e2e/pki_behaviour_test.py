@@ -353,12 +353,12 @@ class InternalCaTest(behaviour.BehaviourTest):
         result = self.connector("TestConnector", name=connector.name)
         self.assertTrue(result.success, result.message)
 
-    def test_B_012_a_chain_that_does_not_verify_is_refused(self):
+    def test_B_012_an_issuer_by_name_only_is_refused(self):
         root = self.openssl_ca("root", "/CN=Two faced")
         sub = self.openssl_ca("sub", "/CN=Sub", parent=root)
         other = self.openssl_ca("other", "/CN=Two faced")
         content = self.pkcs12("wrong", "-inkey", sub[0], "-in", sub[1], "-certfile", other[1])
-        self.import_refused("CHAIN_INVALID", content)
+        self.import_refused("CHAIN_INCOMPLETE", content)
 
     # ---- B-013: Enable; export, list, get, update, delete
 

@@ -62,7 +62,7 @@ TEST_F(ConfigTest, DefaultsAreValid) {
   const ServerConfig config = Config({});
   EXPECT_EQ(config.phone.listen.ToString(), "0.0.0.0:18443");
   EXPECT_TRUE(config.database.embedded());
-  EXPECT_FALSE(config.secure.listen.enabled());
+  EXPECT_EQ(config.secure.listen.ToString(), "0.0.0.0:18444");
   EXPECT_TRUE(config.HasRole("worker"));
   EXPECT_EQ(config.keys.MasterKeyPath(config.data_dir), "/var/lib/phonepki/master.key");
 }
