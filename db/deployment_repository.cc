@@ -93,6 +93,22 @@ constexpr Query kCreateForDevices{"deployment_create_jobs_for_devices", R"sql(
    ORDER BY v.id
       ON CONFLICT (device_id, slot) WHERE finished_at IS NULL DO NOTHING)sql"};
 
+constexpr Query kWithoutDeployment{"device_without_deployment", R"sql(
+  SELECT v.mac FROM device v
+   WHERE v.id = ANY($1::bigint[])
+     AND NOT EXISTS (SELECT 1 FROM deployment d
+                      WHERE d.location_id = v.location_id AND d.slot = $2 AND d.active AND d.deploy_at <= now())
+   ORDER BY v.mac LIMIT 1)sql"};
+// Though they had one from the same rule: somebody wants it again.
+constexpr Query kCreateAgain{"deployment_create_jobs_again", R"sql(
+  INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline)
+  SELECT d.id, v.id, d.location_id, d.slot, now(), now() + d.job_deadline
+    FROM device v JOIN deployment d ON d.location_id = v.location_id AND d.slot = $2 AND d.active
+                                   AND d.deploy_at <= now()
+   WHERE v.id = ANY($1::bigint[])
+   ORDER BY v.id
+      ON CONFLICT (device_id, slot) WHERE finished_at IS NULL DO NOTHING)sql"};
+
 DeploymentRecord ToDeployment(const pqxx::row& row) {
   DeploymentRecord deployment;
   deployment.id = row[0].as<std::int64_t>();
@@ -261,6 +277,19 @@ absl::StatusOr<std::int64_t> StartDeployment(Tx& tx, std::int64_t id) {
 absl::StatusOr<std::int64_t> CreateJobsForDevices(Tx& tx, const std::vector<std::int64_t>& device_ids) {
   RETURN_IF_ERROR(tx.Execute(kSupersedeForDevices, device_ids).status());
   ASSIGN_OR_RETURN(pqxx::result created, tx.Execute(kCreateForDevices, device_ids));
+  return static_cast<std::int64_t>(created.affected_rows());
+}
+
+absl::StatusOr<std::optional<std::string>> FindDeviceWithoutDeployment(
+    Tx& tx, const std::vector<std::int64_t>& device_ids, const std::string& slot) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kWithoutDeployment, device_ids, slot));
+  if (rows.empty()) return std::optional<std::string>();
+  return std::optional<std::string>(rows[0][0].as<std::string>());
+}
+
+absl::StatusOr<std::int64_t> CreateJobsAgain(Tx& tx, const std::vector<std::int64_t>& device_ids,
+                                             const std::string& slot) {
+  ASSIGN_OR_RETURN(pqxx::result created, tx.Execute(kCreateAgain, device_ids, slot));
   return static_cast<std::int64_t>(created.affected_rows());
 }
 

@@ -79,4 +79,12 @@ absl::StatusOr<std::int64_t> StartDeployment(Tx& tx, std::int64_t id);
 // one. Call under LockPlacementShared or Exclusive.
 absl::StatusOr<std::int64_t> CreateJobsForDevices(Tx& tx, const std::vector<std::int64_t>& device_ids);
 
+// The MAC of one of these devices for whose location no deployment to the slot is in force and due.
+absl::StatusOr<std::optional<std::string>> FindDeviceWithoutDeployment(
+    Tx& tx, const std::vector<std::int64_t>& device_ids, const std::string& slot);
+// A job from that deployment for each of these devices, whatever it had before, unless it has an unfinished
+// one. Returns how many.
+absl::StatusOr<std::int64_t> CreateJobsAgain(Tx& tx, const std::vector<std::int64_t>& device_ids,
+                                             const std::string& slot);
+
 }  // namespace phonepki::db

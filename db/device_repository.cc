@@ -18,6 +18,9 @@ namespace {
 constexpr Query kFindForUpdate{"device_find_for_update",
                                "SELECT " DEVICE_COLUMNS " FROM device WHERE mac = $1 FOR NO KEY UPDATE"};
 constexpr Query kLock{"device_lock", "SELECT " DEVICE_COLUMNS " FROM device WHERE id = $1 FOR NO KEY UPDATE"};
+constexpr Query kLockByMacs{"device_lock_by_macs",
+                            "SELECT " DEVICE_COLUMNS
+                            " FROM device WHERE mac = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE"};
 constexpr Query kGetByMac{"device_get_by_mac", "SELECT " DEVICE_COLUMNS " FROM device WHERE mac = $1"};
 constexpr Query kGetMany{"device_get_many",
                          "SELECT " DEVICE_COLUMNS " FROM device WHERE id = ANY($1::bigint[])"};
@@ -185,6 +188,11 @@ absl::StatusOr<DeviceRecord> LockDevice(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLock, id));
   if (rows.empty()) return base::NotFound("the device has been deleted");
   return ToDevice(rows[0]);
+}
+
+absl::StatusOr<std::vector<DeviceRecord>> LockDevicesByMac(Tx& tx, const std::vector<std::string>& macs) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLockByMacs, macs));
+  return ToDevices(rows);
 }
 
 absl::StatusOr<DeviceRecord> GetDeviceByMac(Tx& tx, const std::string& mac) {

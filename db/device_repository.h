@@ -67,6 +67,8 @@ using InventoryItems = std::vector<std::pair<std::string, std::string>>;
 // The row is locked until the transaction ends: one message of a phone at a time.
 absl::StatusOr<std::optional<DeviceRecord>> FindDeviceForUpdate(Tx& tx, const std::string& mac);
 absl::StatusOr<DeviceRecord> LockDevice(Tx& tx, std::int64_t id);
+// Those of these that exist, in the order of their ids, likewise locked.
+absl::StatusOr<std::vector<DeviceRecord>> LockDevicesByMac(Tx& tx, const std::vector<std::string>& macs);
 // kNotFound.
 absl::StatusOr<DeviceRecord> GetDeviceByMac(Tx& tx, const std::string& mac);
 absl::StatusOr<std::vector<DeviceRecord>> GetDevices(Tx& tx, const std::vector<std::int64_t>& ids);

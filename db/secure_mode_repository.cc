@@ -98,6 +98,31 @@ constexpr Query kSetSecurity{"device_security_set", R"sql(
     UPDATE device SET security_state = $2 WHERE id = ANY($1::bigint[]) RETURNING id)
   INSERT INTO security_state_event (device_id, state, text)
   SELECT id, $2, $3 FROM changed ORDER BY id)sql"};
+constexpr Query kLeave{"device_leave_secure_mode", R"sql(
+  WITH changed AS (
+    UPDATE device SET security_state = 'default', tan_failures = 0, knock_expires_at = NULL
+     WHERE id = ANY($1::bigint[]) RETURNING id)
+  INSERT INTO security_state_event (device_id, state, text)
+  SELECT id, 'default', $2 FROM changed ORDER BY id)sql"};
+constexpr Query kLeaveSessions{"session_close_of_devices",
+                               "DELETE FROM phone_session WHERE device_id = ANY($1::bigint[])"};
+// Raising attempt takes the job away from whoever holds it.
+constexpr Query kLeaveJobs{"job_cancel_of_leaving", R"sql(
+  UPDATE job
+     SET state = 'cancelled', reason = 'CANCELLED_BY_OPERATOR', reason_text = $3,
+         attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now()
+   WHERE device_id = ANY($1::bigint[]) AND slot = $2 AND finished_at IS NULL)sql"};
+// An intended one was signed by nobody, or is about to be: then it is stored as nothing.
+constexpr Query kLeaveCertificates{"certificate_revoke_of_leaving", R"sql(
+  WITH ended AS (
+    UPDATE certificate SET state = CASE state WHEN 'intended' THEN 'discarded' ELSE 'revoked' END
+     WHERE device_id = ANY($1::bigint[]) AND slot = $2 AND state IN ('intended', 'issued', 'active')
+    RETURNING id, state),
+  erased AS (DELETE FROM certificate_key WHERE certificate_id IN (SELECT id FROM ended)),
+  emptied AS (
+    UPDATE device_slot SET active_id = NULL, active_at = NULL
+     WHERE device_id = ANY($1::bigint[]) AND slot = $2)
+  SELECT count(*) FROM ended WHERE state = 'revoked')sql"};
 constexpr Query kAppendState{"security_state_event_append", R"sql(
   INSERT INTO security_state_event (device_id, state, text)
   SELECT id, security_state, $2 FROM device WHERE id = $1)sql"};
@@ -320,6 +345,18 @@ absl::StatusOr<DeviceSecurityRecord> GetDeviceSecurity(Tx& tx, std::int64_t devi
 absl::Status SetSecurityState(Tx& tx, const std::vector<std::int64_t>& devices, const std::string& state,
                               const std::string& text) {
   return tx.Execute(kSetSecurity, devices, state, text).status();
+}
+
+absl::StatusOr<LeftSecureMode> LeaveSecureMode(Tx& tx, const std::vector<std::int64_t>& devices,
+                                               const std::string& text) {
+  LeftSecureMode left;
+  RETURN_IF_ERROR(tx.Execute(kLeave, devices, text).status());
+  RETURN_IF_ERROR(tx.Execute(kLeaveSessions, devices).status());
+  ASSIGN_OR_RETURN(pqxx::result jobs, tx.Execute(kLeaveJobs, devices, kClientCertificateSlot, text));
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kLeaveCertificates, devices, kClientCertificateSlot));
+  left.cancelled_jobs = static_cast<std::int64_t>(jobs.affected_rows());
+  left.revoked_certificates = rows.at(0)[0].as<std::int64_t>();
+  return left;
 }
 
 absl::Status AppendSecurityStateEvent(Tx& tx, std::int64_t device_id, const std::string& text) {

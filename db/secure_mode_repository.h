@@ -131,6 +131,16 @@ absl::StatusOr<DeviceSecurityRecord> GetDeviceSecurity(Tx& tx, std::int64_t devi
 // The state and its line in the protocol, in one statement. `text` is for people.
 absl::Status SetSecurityState(Tx& tx, const std::vector<std::int64_t>& devices, const std::string& state,
                               const std::string& text);
+// Takes phones out of secure mode (B-068, B-069), all in this order of locks: device, session, job,
+// certificate. Their state is default, with `text` in the protocol; open sessions end; what is unfinished or
+// live for kClientCertificateSlot is cancelled, revoked and its key erased; the knock they had counts no
+// more.
+struct LeftSecureMode {
+  std::int64_t revoked_certificates = 0;
+  std::int64_t cancelled_jobs = 0;
+};
+absl::StatusOr<LeftSecureMode> LeaveSecureMode(Tx& tx, const std::vector<std::int64_t>& devices,
+                                               const std::string& text);
 // A line in the protocol of a device that stays in its state.
 absl::Status AppendSecurityStateEvent(Tx& tx, std::int64_t device_id, const std::string& text);
 // Newest first, ids below `before`.

@@ -310,8 +310,8 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   connector_service = std::make_unique<provisioning::ConnectorService>(database, *issuance);
   device_service = std::make_unique<provisioning::DeviceService>(database, placement);
   location_service = std::make_unique<provisioning::LocationService>(database, placement);
-  security_service =
-      std::make_unique<provisioning::SecurityService>(database, *secure_credentials, *pins, clock);
+  security_service = std::make_unique<provisioning::SecurityService>(database, *secure_credentials, *pins,
+                                                                     clock, [this] { Wake(); });
   deployment_service = std::make_unique<scheduler::DeploymentService>(database, slots, config.job.deadline,
                                                                       [this] { Wake(); });
   job_service = std::make_unique<scheduler::JobService>(database, [this] { Wake(); });

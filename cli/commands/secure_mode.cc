@@ -1,6 +1,7 @@
 // Secure mode: credentials of both sides, security PINs, states of phones, events at the doors.
 #include <filesystem>
 #include <system_error>
+#include <type_traits>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
@@ -460,6 +461,104 @@ Command Devices() {
   return command;
 }
 
+// ---- leaving
+
+constexpr int kMaxDevicesOfCall = 10000;
+
+struct LeavingArguments {
+  std::vector<std::string> devices;
+  bool stranded = false;
+  std::string location;
+
+  void AddTo(std::vector<Option>& options) {
+    options.push_back(Positional("DEVICE", "MAC addresses", &devices).Completing(Complete::kDevice));
+    options.push_back(Flag("--stranded", "all phones that are desynchronised", &stranded));
+    options.push_back(
+        Value("--location", "LOCATION", "with --stranded: only those of this location", &location)
+            .Completing(Complete::kLocation));
+  }
+  // Resource names.
+  absl::StatusOr<std::vector<std::string>> Names(Session& session) const {
+    std::vector<std::string> names;
+    for (const std::string& device : devices) {
+      ASSIGN_OR_RETURN(names.emplace_back(), DeviceName(device));
+    }
+    if (stranded != names.empty()) {
+      return base::InvalidField("device", "DEVICES_OR_STRANDED", "give either MAC addresses or --stranded");
+    }
+    if (!stranded && !location.empty()) {
+      return base::InvalidField("location", "LOCATION_WITHOUT_STRANDED", "goes with --stranded only");
+    }
+    if (!stranded) return names;
+    v1::ListSecureDevicesRequest request;
+    request.set_state(v1::DESYNCHRONISED);
+    ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListSecureDevices, request));
+    const std::string wanted = location.empty() ? "" : ResourceName("locations", location);
+    for (const v1::SecureDevice& device : response.devices()) {
+      if (wanted.empty() || device.location() == wanted ||
+          absl::StrCat("locations/", device.location_display_name()) == wanted) {
+        names.push_back(device.device());
+      }
+    }
+    return names;
+  }
+};
+
+template <typename Request, typename Response>
+Command LeavingCommand(const std::string& name, const std::string& done,
+                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
+  auto args = std::make_shared<LeavingArguments>();
+  Command command;
+  command.name = name;
+  command.examples = {absl::StrCat("phonepki secure-mode ", name, " 00:1A:E8:00:00:01 00:1A:E8:00:00:02"),
+                      absl::StrCat("phonepki secure-mode ", name, " --stranded --location Bremen")};
+  args->AddTo(command.options);
+  command.run = [args, done, method](Session& session) -> absl::StatusOr<ExitCode> {
+    ASSIGN_OR_RETURN(std::vector<std::string> names, args->Names(session));
+    Response total;
+    for (std::size_t first = 0; first < names.size(); first += kMaxDevicesOfCall) {
+      Request request;
+      for (std::size_t i = first; i < names.size() && i < first + kMaxDevicesOfCall; ++i) {
+        request.add_devices(names[i]);
+      }
+      ASSIGN_OR_RETURN(Response response, session.Call(method, request));
+      total.set_devices(total.devices() + response.devices());
+      total.set_revoked_certificates(total.revoked_certificates() + response.revoked_certificates());
+      total.set_cancelled_jobs(total.cancelled_jobs() + response.cancelled_jobs());
+      if constexpr (std::is_same_v<Response, v1::ReEnrolDeviceResponse>) {
+        total.set_created_jobs(total.created_jobs() + response.created_jobs());
+      }
+    }
+    return session.Show(total, [&] {
+      session.environment().out << total.devices() << " phones " << done << "; "
+                                << total.revoked_certificates() << " certificates revoked, "
+                                << total.cancelled_jobs() << " jobs cancelled\n";
+    });
+  };
+  return command;
+}
+
+Command Leave() {
+  Command command = LeavingCommand<v1::LeaveSecureModeRequest, v1::LeaveSecureModeResponse>(
+      "leave", "taken out of secure mode", &Stub::LeaveSecureMode);
+  command.summary = "Take phones out of secure mode; their certificates are revoked";
+  command.description =
+      "The phones learn nothing of it: one that is still in secure mode is refused until it is reset to "
+      "default security at the desk.";
+  return command;
+}
+
+Command ReEnrol() {
+  Command command = LeavingCommand<v1::ReEnrolDeviceRequest, v1::ReEnrolDeviceResponse>(
+      "re-enrol", "to be enrolled again", &Stub::ReEnrolDevice);
+  command.summary = "Enrol phones again that were reset to default security";
+  command.description =
+      "The former certificates are revoked, and the deployment of secure mode in force for each phone's "
+      "location sends new credentials. Whoever answers at the phone's address gets them: be sure that it is "
+      "the phone.";
+  return command;
+}
+
 }  // namespace
 
 Command SecureModeCommand() {
@@ -472,7 +571,7 @@ Command SecureModeCommand() {
   command.examples = {"phonepki secure-mode credential create server --connector Doors",
                       "phonepki secure-mode credential create client --connector PhoneClients",
                       "phonepki secure-mode devices"};
-  command.commands = {CredentialCommand(), PinCommand(), Devices(), Protocol(), Events()};
+  command.commands = {CredentialCommand(), PinCommand(), Devices(), Protocol(), Events(), Leave(), ReEnrol()};
   return command;
 }
 

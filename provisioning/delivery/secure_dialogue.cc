@@ -102,6 +102,14 @@ absl::StatusOr<std::optional<PhoneDialogue::Answer>> PhoneDialogue::OnSecureCont
     db::Tx& tx, const Contact& contact, db::DeviceRecord& device) {
   if (contact.caller->state == "active") {
     if (device.security_state == db::security_state::kSecure) return std::optional<Answer>();
+    // An operator may have revoked it between the look at the certificate and the lock of the device.
+    ASSIGN_OR_RETURN(std::optional<db::ClientCertificateRecord> still,
+                     Identify(tx, contact.request, contact.mac));
+    if (!still) {
+      Answer refusal;
+      refusal.refused = true;
+      return std::optional<Answer>(std::move(refusal));
+    }
     device.security_state = db::security_state::kSecure;
     RETURN_IF_ERROR(db::SetSecurityState(tx, {device.id}, device.security_state,
                                          "in secure mode: calls with its certificate"));

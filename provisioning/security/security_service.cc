@@ -1,6 +1,7 @@
 #include "provisioning/security/security_service.h"
 
 #include <limits>
+#include <set>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -15,6 +16,7 @@
 #include "db/device_repository.h"
 #include "provisioning/devices/location_name.h"
 #include "provisioning/pki/pki_service.h"
+#include "provisioning/security/secure_mode_exit.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -86,6 +88,30 @@ absl::StatusOr<std::string> KindFromProto(v1::SecureCredential::Kind kind, bool 
   if (kind == v1::SecureCredential::CLIENT) return std::string(db::credential_kind::kClient);
   if (kind == v1::SecureCredential::KIND_UNSPECIFIED && optional) return std::string();
   return base::InvalidField("kind", "CREDENTIAL_KIND", "must be SERVER or CLIENT");
+}
+
+template <typename Request>
+absl::StatusOr<std::set<std::string>> DevicesOf(const Request& request) {
+  if (request.devices().empty()) {
+    return base::InvalidField("devices", "DEVICES_EMPTY", "name at least one device");
+  }
+  if (request.devices_size() > kMaxLeavingDevices) {
+    return base::InvalidField("devices", "TOO_MANY_DEVICES",
+                              absl::StrCat("at most ", kMaxLeavingDevices, " at a time"));
+  }
+  std::set<std::string> macs;
+  for (const std::string& name : request.devices()) {
+    ASSIGN_OR_RETURN(std::string mac, base::rpc::ParseDeviceName(name, "devices"));
+    macs.insert(std::move(mac));
+  }
+  return macs;
+}
+
+template <typename Response>
+void Fill(const LeftDevices& left, Response* response) {
+  response->set_devices(left.devices);
+  response->set_revoked_certificates(left.revoked_certificates);
+  response->set_cancelled_jobs(left.cancelled_jobs);
 }
 
 void Fill(const ShownPin& shown, v1::SecurityPin* proto) {
@@ -287,6 +313,24 @@ RPC(ListSecureDevices) {
     }
     return absl::OkStatus();
   });
+}
+END_RPC
+
+RPC(LeaveSecureMode) {
+  ASSIGN_OR_RETURN(std::set<std::string> macs, DevicesOf(*request));
+  ASSIGN_OR_RETURN(LeftDevices left, provisioning::LeaveSecureMode(database_, macs, caller.actor));
+  Fill(left, response);
+  return absl::OkStatus();
+}
+END_RPC
+
+RPC(ReEnrolDevice) {
+  ASSIGN_OR_RETURN(std::set<std::string> macs, DevicesOf(*request));
+  ASSIGN_OR_RETURN(LeftDevices left, ReEnrolDevices(database_, macs, caller.actor));
+  Fill(left, response);
+  response->set_created_jobs(left.created_jobs);
+  on_jobs_();
+  return absl::OkStatus();
 }
 END_RPC
 

@@ -1,6 +1,9 @@
 // gRPC adapter of the administration of secure mode.
 #pragma once
 
+#include <functional>
+#include <utility>
+
 #include "base/clock.h"
 #include "db/database.h"
 #include "phonepki/security/v1/security.grpc.pb.h"
@@ -16,8 +19,12 @@ namespace phonepki::provisioning {
 class SecurityService final : public security::v1::SecurityService::Service {
  public:
   SecurityService(db::Database& database, SecureCredentials& credentials, SecurityPins& pins,
-                  const base::Clock& clock)
-      : database_(database), credentials_(credentials), pins_(pins), clock_(clock) {}
+                  const base::Clock& clock, std::function<void()> on_jobs)
+      : database_(database),
+        credentials_(credentials),
+        pins_(pins),
+        clock_(clock),
+        on_jobs_(std::move(on_jobs)) {}
   PHONEPKI_RPC(CreateCredential);
   PHONEPKI_RPC(ListCredentials);
   PHONEPKI_RPC(ActivateCredential);
@@ -31,12 +38,15 @@ class SecurityService final : public security::v1::SecurityService::Service {
   PHONEPKI_RPC(ListSecurityStates);
   PHONEPKI_RPC(ListSecurityEvents);
   PHONEPKI_RPC(ListSecureDevices);
+  PHONEPKI_RPC(LeaveSecureMode);
+  PHONEPKI_RPC(ReEnrolDevice);
 
  private:
   db::Database& database_;
   SecureCredentials& credentials_;
   SecurityPins& pins_;
   const base::Clock& clock_;
+  std::function<void()> on_jobs_;  // there is work
 };
 
 #undef PHONEPKI_RPC

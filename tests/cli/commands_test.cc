@@ -595,5 +595,33 @@ TEST_F(CommandsTest, B067SecureModeProtocolEventsAndDevices) {
   EXPECT_EQ(Do({"secure-mode", "devices", "--state", "default"}).code, 2);
 }
 
+TEST_F(CommandsTest, PhonesLeaveSecureModeAndAreEnrolledAgain) {
+  auto left = server_->Expect<security::v1::LeaveSecureModeRequest, security::v1::LeaveSecureModeResponse>(
+      "security.v1.SecurityService/LeaveSecureMode");
+  EXPECT_EQ(Do({"secure-mode", "leave", "001ae8000001", "00:1A:E8:00:00:02"}).code, 0);
+  ASSERT_EQ(left->devices_size(), 2);
+  EXPECT_EQ(left->devices(0), "devices/00:1A:E8:00:00:01");
+  EXPECT_EQ(Do({"secure-mode", "leave"}).code, 2);
+  EXPECT_EQ(Do({"secure-mode", "leave", "001ae8000001", "--stranded"}).code, 2);
+  EXPECT_EQ(Do({"secure-mode", "leave", "001ae8000001", "--location", "Bremen"}).code, 2);
+
+  security::v1::ListSecureDevicesResponse stranded;
+  for (const char* place : {"Bremen", "Kiel"}) {
+    auto* device = stranded.add_devices();
+    device->set_device(absl::StrCat("devices/", place));
+    device->set_location_display_name(place);
+  }
+  auto listed = server_->Expect<security::v1::ListSecureDevicesRequest>(
+      "security.v1.SecurityService/ListSecureDevices", stranded);
+  security::v1::ReEnrolDeviceResponse done;
+  done.set_devices(1);
+  auto again =
+      server_->Expect<security::v1::ReEnrolDeviceRequest>("security.v1.SecurityService/ReEnrolDevice", done);
+  EXPECT_THAT(Do({"secure-mode", "re-enrol", "--stranded", "--location", "Kiel"}).out, HasSubstr("1 phones"));
+  EXPECT_EQ(listed->state(), security::v1::DESYNCHRONISED);
+  ASSERT_EQ(again->devices_size(), 1);
+  EXPECT_EQ(again->devices(0), "devices/Kiel");
+}
+
 }  // namespace
 }  // namespace phonepki::cli::testing

@@ -6,6 +6,8 @@
 #include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 
+#include "db/deployment_repository.h"
+#include "db/device_repository.h"
 #include "tests/db/db_fixture.h"
 
 namespace phonepki::db {
@@ -286,6 +288,69 @@ TEST_F(SecureModeRepositoryTest, PhonesAreListedByState) {
   EXPECT_EQ(first.last_text, "second");
   EXPECT_EQ(first.location_display_name, "Default");
   EXPECT_TRUE(first.changed_at.has_value());
+}
+
+TEST_F(SecureModeRepositoryTest, B068LeavingEndsWhateverIsLiveForTheSlotAndNothingElse) {
+  const std::int64_t job = AddJob(1), other_job = AddJob(2);
+  const std::int64_t device = DeviceOf(job), other = DeviceOf(other_job);
+  const std::int64_t active = AddIssued(device), issued = AddIssued(device, job), intent = AddIntent(device);
+  const std::int64_t wbm = AddIssued(device), others = AddIssued(other);
+  Sql(absl::StrCat("UPDATE job SET slot = 'secure-mode' WHERE id IN (", job, ", ", other_job, ")"));
+  const auto wbm_job = Sql(absl::StrCat(
+      "INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline) SELECT deployment_id, "
+      "device_id, location_id, 'wbm', run_at, deadline FROM job WHERE id = ",
+      job, " RETURNING id"))[0][0]
+                           .as<std::int64_t>();
+  Sql(absl::StrCat("UPDATE certificate SET slot = 'secure-mode' WHERE id <> ", wbm));
+  Sql(absl::StrCat("UPDATE certificate SET state = 'active' WHERE id = ", active));
+  Sql(absl::StrCat("INSERT INTO device_slot (device_id, slot, active_id, active_at) VALUES (", device,
+                   ", 'secure-mode', ", active, ", now())"));
+  Sql("UPDATE device SET tan_failures = 2, knock_expires_at = now() + interval '1 hour'");
+  SetState(device, "desynchronised");
+  SetState(other, "secure");
+  const LeftSecureMode left = Do([&](Tx& tx) { return LeaveSecureMode(tx, {device}, "out"); });
+  EXPECT_EQ(left.revoked_certificates, 2);
+  EXPECT_EQ(left.cancelled_jobs, 1);
+  const auto state = [&](std::int64_t id) {
+    return Do([&](Tx& tx) { return GetCertificate(tx, id); }).state;
+  };
+  EXPECT_EQ(state(active), "revoked");
+  EXPECT_EQ(state(issued), "revoked");
+  EXPECT_EQ(state(intent), "discarded");
+  EXPECT_EQ(state(wbm), "issued");
+  EXPECT_EQ(state(others), "issued");
+  EXPECT_EQ(Job(job).state, "cancelled");
+  EXPECT_EQ(Job(wbm_job).state, "scheduled");
+  EXPECT_EQ(Job(other_job).state, "scheduled");
+  const DeviceSecurityRecord security = Do([&](Tx& tx) { return GetDeviceSecurity(tx, device); });
+  EXPECT_EQ(security.state, "default");
+  EXPECT_EQ(security.tan_failures, 0);
+  EXPECT_EQ(Do([&](Tx& tx) { return GetDeviceSecurity(tx, other); }).state, "secure");
+  EXPECT_EQ(Do([&](Tx& tx) { return ListSecurityStateEvents(tx, device, kNewest, 1); }).at(0).text, "out");
+  EXPECT_FALSE(Do([&](Tx& tx) { return LockDevicesByMac(tx, {"00:1A:E8:00:00:01"}); }).at(0).knock_valid);
+  EXPECT_FALSE(Do([&](Tx& tx) { return GetSlots(tx, device); }).at(0).active.has_value());
+}
+
+TEST_F(SecureModeRepositoryTest, G15ANewJobComesFromTheDeploymentInForceWhateverThePhoneHadBefore) {
+  const std::int64_t job = AddJob(1), device = DeviceOf(job);
+  const auto without = [&] {
+    return Do([&](Tx& tx) { return FindDeviceWithoutDeployment(tx, {device}, kClientCertificateSlot); });
+  };
+  const auto create = [&] {
+    return Do([&](Tx& tx) { return CreateJobsAgain(tx, {device}, kClientCertificateSlot); });
+  };
+  EXPECT_EQ(without(), "00:1A:E8:00:00:01");
+  EXPECT_EQ(create(), 0);
+  Sql("UPDATE deployment SET slot = 'secure-mode', active = true, deploy_at = now() + interval '1 day'");
+  EXPECT_EQ(without(), "00:1A:E8:00:00:01") << "it is not due";
+  Sql("UPDATE deployment SET deploy_at = now()");
+  Sql("UPDATE job SET slot = 'secure-mode'");
+  EXPECT_FALSE(without().has_value());
+  EXPECT_EQ(create(), 0) << "there is an unfinished one";
+  Run([&](Tx& tx) { return LeaveSecureMode(tx, {device}, "out").status(); });
+  EXPECT_EQ(create(), 1);
+  EXPECT_EQ(Sql("SELECT count(*) FROM job WHERE state = 'scheduled' AND deadline > now()")[0][0].as<int>(),
+            1);
 }
 
 TEST_F(SecureModeRepositoryTest, PinsAreForPhonesThatAreNotSecureYet) {
