@@ -596,7 +596,12 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
     RETURN_IF_ERROR(db::FinishJobSession(tx, session).status());
     Answer answer;
     // A new phone comes to the secure door by itself; one that is there already must be told to come again.
-    if (renewal) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
+    // Old firmware does so only after a restart.
+    if (renewal && KnowsSendSolicited(device.software_version)) {
+      answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
+    } else if (renewal) {
+      answer.action = ActionKind::kRestart;
+    }
     return answer;
   }
   if (slot->info_item.empty() && slot->proof == CertificateSlot::Proof::kAccepted) {
