@@ -86,6 +86,47 @@ constexpr Query kArmKnocks{"job_arm_knocks", R"sql(
    WHERE job.id = orders.job_id AND job.attempt = orders.attempt AND job.worker IS NOT NULL
   RETURNING job.id)sql"};
 
+// Raising attempt keeps a knock that failed meanwhile from taking this one back. Polls without work, nearly
+// all of them, lock nothing. Offline is what a phone behind NAT looks like: only other back-offs are waited
+// for.
+constexpr Query kAnswerPoll{"job_answer_poll", R"sql(
+  WITH work AS (
+    SELECT j.id, j.device_id
+      FROM device v
+      JOIN job j ON j.device_id = v.id AND j.finished_at IS NULL
+      JOIN location l ON l.id = j.location_id
+     WHERE v.mac = $1 AND v.state = 'registered' AND v.security_state <> 'desynchronised'
+       AND (j.state IN ('scheduled', 'waiting', 'deferred') OR j.state = 'running' AND j.run_at <= now())
+       AND (j.state <> 'deferred' OR j.run_at <= now() OR j.reason IN ('PHONE_OFFLINE', 'CONTACT_GAP'))
+       AND (j.lease_expires_at IS NULL OR j.lease_expires_at <= now())
+       AND (l.max_sessions = 0
+            OR l.max_sessions > (SELECT count(*) FROM job o
+                                  WHERE o.location_id = l.id AND o.finished_at IS NULL AND o.id <> j.id
+                                    AND (o.state IN ('waiting', 'running') OR o.worker IS NOT NULL)
+                                    AND coalesce(o.lease_expires_at, o.run_at) > now()))
+     ORDER BY j.id LIMIT 1),
+  locked AS MATERIALIZED (
+    SELECT id FROM device
+     WHERE id = (SELECT device_id FROM work) AND ip_address = $2::inet
+       AND NOT coalesce(knock_address = $2::inet AND knock_expires_at > now(), false)
+       FOR NO KEY UPDATE),
+  knocked AS (
+    UPDATE device
+       SET knock_address = $2::inet, knocked_at = now(),
+           knock_expires_at = now() + make_interval(secs => $3::float8),
+           next_knock_at = now() + make_interval(secs => $4::float8)
+      FROM locked WHERE device.id = locked.id
+    RETURNING device.id),
+  waits AS (
+    UPDATE job
+       SET state = 'waiting', reason = 'KNOCKED', reason_text = 'the phone asked for work and was told to call',
+           attempt = attempt + 1, worker = NULL, lease_expires_at = NULL,
+           run_at = now() + make_interval(secs => $3::float8)
+      FROM work JOIN knocked ON knocked.id = work.device_id
+     WHERE job.id = work.id AND job.finished_at IS NULL
+       AND (job.lease_expires_at IS NULL OR job.lease_expires_at <= now()))
+  SELECT EXISTS (SELECT 1 FROM work))sql"};
+
 constexpr Query kRelease{"job_release", R"sql(
   UPDATE job
      SET state = r.state, reason = r.reason, reason_text = r.reason_text, worker = NULL, lease_expires_at = NULL,
@@ -243,6 +284,13 @@ absl::StatusOr<std::vector<std::int64_t>> ArmKnocks(Tx& tx, const std::vector<Kn
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kArmKnocks, jobs, attempts, devices, certificates,
                                                  Seconds(lifetime), Seconds(contact_gap)));
   return ToIds(rows);
+}
+
+absl::StatusOr<bool> AnswerPoll(Tx& tx, const std::string& mac, const std::string& address,
+                                absl::Duration lifetime, absl::Duration contact_gap) {
+  ASSIGN_OR_RETURN(pqxx::result rows,
+                   tx.Execute(kAnswerPoll, mac, address, Seconds(lifetime), Seconds(contact_gap)));
+  return rows.at(0)[0].as<bool>();
 }
 
 absl::StatusOr<std::vector<std::int64_t>> ReleaseJobs(Tx& tx, const std::vector<JobRelease>& releases) {

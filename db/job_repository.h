@@ -52,6 +52,14 @@ struct KnockOrder {
 // jobs that may really be knocked; the others are still held (gap not over, or fence lost).
 absl::StatusOr<std::vector<std::int64_t>> ArmKnocks(Tx& tx, const std::vector<KnockOrder>& orders,
                                                     absl::Duration lifetime, absl::Duration contact_gap);
+// A phone that cannot be knocked at asks whether work waits for it, from `address`. When it does, and that is
+// the address of the phone's last call, this is its knock, as ArmKnocks would make it, unless it has one
+// already: the job waits for the call. From elsewhere it only learns the answer, so that a stranger has to
+// call first, which is noted. False for phones that are not registered or desynchronised, while a worker
+// holds the job, while it is put off for another reason than that the phone was not reached, and while the
+// location has no session to spare.
+absl::StatusOr<bool> AnswerPoll(Tx& tx, const std::string& mac, const std::string& address,
+                                absl::Duration lifetime, absl::Duration contact_gap);
 // Lets held jobs go. Final states set finished_at. Jobs whose fence is lost are left alone. Returns the ids
 // changed.
 absl::StatusOr<std::vector<std::int64_t>> ReleaseJobs(Tx& tx, const std::vector<JobRelease>& releases);

@@ -22,6 +22,7 @@ class Checker {
     CheckDoors();
     CheckPorts();
     CheckPhones();
+    CheckPolls();
     CheckPins();
     CheckJobs();
     return std::move(mistakes_);
@@ -88,6 +89,12 @@ class Checker {
     }
     if (config_.knock.lifetime < config_.knock.timeout) {
       Add("knock.lifetime", "must not be shorter than knock.timeout");
+    }
+  }
+
+  void CheckPolls() {
+    if (config_.dcmp.work_status == config_.dcmp.nothing_status) {
+      Add("dcmp.work_status", "must not be dcmp.nothing_status: phones could not tell them apart");
     }
   }
 

@@ -94,6 +94,13 @@ struct ServerConfig {
     ListenAddress listen{"0.0.0.0", 8080};
   } http;
 
+  struct Dcmp {
+    std::string path = "/dcmp/contact-me";
+    std::string device_parameter = "device-id";
+    int work_status = 202;
+    int nothing_status = 200;
+  } dcmp;
+
   struct Metrics {
     ListenAddress listen{"127.0.0.1", 9090};
   } metrics;

@@ -222,6 +222,20 @@ std::vector<ConfigOption> MakeOptions() {
       Row("http.listen", MEMBER(http.listen),
           "Plain HTTP for CRLs, CA certificates and polling phones. Empty: off."),
 
+      Row("dcmp.path", MEMBER(dcmp.path),
+          "URL path of http.listen that phones behind NAT ask whether they shall call.", UrlPath),
+      Row("dcmp.device_parameter", MEMBER(dcmp.device_parameter),
+          "Parameter of such a poll that holds the phone's MAC address.",
+          [](const std::string& name) {
+            return name.empty() || name.find_first_of("=&?#% ") != std::string::npos
+                       ? "must be the name of a URL parameter"
+                       : "";
+          }),
+      Row("dcmp.work_status", MEMBER(dcmp.work_status), "HTTP status that makes the phone call.",
+          Between(200, 599)),
+      Row("dcmp.nothing_status", MEMBER(dcmp.nothing_status), "HTTP status that tells it to ask again later.",
+          Between(200, 599)),
+
       Row("metrics.listen", MEMBER(metrics.listen), "Prometheus metrics, /healthz and /readyz. Empty: off."),
 
       Row("knock.rate", MEMBER(knock.rate), "Most contact-me requests per second, over all phones.",
@@ -352,6 +366,7 @@ const std::vector<ConfigSection>& ConfigSections() {
       {"phone", "Phone door, default mode"},
       {"secure", "Phone door, secure mode"},
       {"http", "Plain HTTP"},
+      {"dcmp", "Polls of phones behind NAT (DCMP)"},
       {"metrics", "Metrics and health"},
       {"knock", "Contact-me (the server knocks at a phone)"},
       {"probe", "Probe of the certificate that a phone serves"},

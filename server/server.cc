@@ -35,6 +35,7 @@
 #include "provisioning/delivery/phone_dialogue.h"
 #include "provisioning/delivery/probe_worker.h"
 #include "provisioning/devices/device_service.h"
+#include "provisioning/phone/dcmp.h"
 #include "provisioning/phone/http_door.h"
 #include "provisioning/pki/pki_service.h"
 #include "provisioning/security/security_service.h"
@@ -207,6 +208,7 @@ struct Server::Parts {
   std::unique_ptr<provisioning::PhoneDialogue> dialogue;
   std::unique_ptr<provisioning::phone::HttpDoor> phone_door;
   std::unique_ptr<SecureDoor> secure_door;
+  std::unique_ptr<provisioning::phone::HttpDoor> plain_door;
   std::unique_ptr<provisioning::phone::HttpDoor> status_door;
 
   std::unique_ptr<ca::InternalCaService> ca_service;
@@ -223,6 +225,7 @@ struct Server::Parts {
   absl::Status OpenKeys();
   absl::Status StartWorkers();
   absl::Status OpenPhoneDoor(ca::DoorCredentials& credentials);
+  absl::Status OpenPlainDoor();
   absl::Status OpenApi(ca::DoorCredentials& credentials);
   void Wake() {
     if (clockwork) clockwork->Wake();
@@ -302,6 +305,32 @@ absl::Status Server::Parts::OpenPhoneDoor(ca::DoorCredentials& credentials) {
   return absl::OkStatus();
 }
 
+absl::Status Server::Parts::OpenPlainDoor() {
+  provisioning::phone::DoorOptions options;
+  options.name = "plain";
+  options.address = config.http.listen.host;
+  options.port = config.http.listen.port;
+  options.request_timeout = config.phone.header_timeout;
+  options.max_body = 8 << 10;
+  options.max_connections = config.phone.max_connections;
+  options.max_connections_per_address = config.phone.max_connections_per_address;
+  const provisioning::phone::DcmpOptions polls{config.dcmp.path, config.dcmp.device_parameter,
+                                               config.dcmp.nothing_status, config.dcmp.work_status};
+  ASSIGN_OR_RETURN(plain_door, provisioning::phone::HttpDoor::Open(
+                                   *io, options, nullptr, *handlers,
+                                   [this, polls](const provisioning::phone::HttpRequest& request) {
+                                     provisioning::phone::HttpResponse not_found;
+                                     not_found.status = 404;
+                                     return provisioning::phone::AnswerPoll(
+                                                request, polls,
+                                                [this](const std::string& mac, const std::string& address) {
+                                                  return dialogue->HasWork(mac, address);
+                                                })
+                                         .value_or(std::move(not_found));
+                                   }));
+  return absl::OkStatus();
+}
+
 absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
   db::Database& database = *store.database;
   ca_service = std::make_unique<ca::InternalCaService>(database, *cas);
@@ -376,6 +405,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   RETURN_IF_ERROR(CheckMasterKey(credentials, config));
   if (config.HasRole("worker")) RETURN_IF_ERROR(parts.StartWorkers());
   if (config.HasRole("phone")) RETURN_IF_ERROR(parts.OpenPhoneDoor(credentials));
+  if (config.HasRole("phone") && config.http.listen.enabled()) RETURN_IF_ERROR(parts.OpenPlainDoor());
   if (config.HasRole("api")) RETURN_IF_ERROR(parts.OpenApi(credentials));
   if (config.metrics.listen.enabled()) {
     ASSIGN_OR_RETURN(
@@ -400,6 +430,7 @@ Server::~Server() {
   if (parts.knocks) parts.knocks->Stop();
   if (parts.clockwork) parts.clockwork->Stop();
   const absl::Time drained = absl::Now() + parts.config.shutdown.drain;
+  if (parts.plain_door) parts.plain_door->Close(absl::Seconds(1));
   if (parts.dialogue) parts.dialogue->Drain(parts.config.shutdown.drain);
   if (parts.phone_door) parts.phone_door->Close(std::max(drained - absl::Now(), absl::ZeroDuration()));
   if (parts.secure_door) parts.secure_door->Stop(std::max(drained - absl::Now(), absl::ZeroDuration()));

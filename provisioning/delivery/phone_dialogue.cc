@@ -166,6 +166,17 @@ HttpResponse PhoneDialogue::HandleSecure(const HttpRequest& request) {
   return Handle(request, kSecureDoor);
 }
 
+bool PhoneDialogue::HasWork(const std::string& mac, const std::string& address) {
+  if (draining_) return false;
+  if (options_.admission == Admission::kNetworks && !Admitted(address)) return false;
+  const absl::StatusOr<bool> work = database_.InTransactionReturning("phone_poll", [&](db::Tx& tx) {
+    return db::AnswerPoll(tx, mac, address, options_.knock_lifetime, options_.contact_gap);
+  });
+  if (work.ok()) return *work;
+  base::LogWarn("phone_poll_failed", {{"address", address}, {"error", work.status()}});
+  return false;
+}
+
 HttpResponse PhoneDialogue::Handle(const HttpRequest& request, const char* door) {
   absl::StatusOr<WorkpointMessage> message = phone::ParseWorkpointMessage(request.body);
   if (!message.ok()) {

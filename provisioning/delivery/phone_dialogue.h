@@ -51,6 +51,8 @@ class PhoneDialogue {
   phone::HttpResponse HandleDefault(const phone::HttpRequest& request);
   // The door has verified the client's certificate, but not whose it is.
   phone::HttpResponse HandleSecure(const phone::HttpRequest& request);
+  // A poll (dcmp.h). An answer of true is a knock at the phone, within the rules of db::AnswerPoll.
+  bool HasWork(const std::string& mac, const std::string& address);
   // A client that did not come so far.
   void OnRefused(const phone::RefusedClient& refused);
 

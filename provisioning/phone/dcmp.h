@@ -1,7 +1,6 @@
 // DCMP: how a phone behind NAT, which cannot be knocked at, learns that work waits for it. It asks a URL that
 // it was given at its start-up, again and again: GET /dcmp/contact-me?device-id=00:1A:E8:00:00:01 over plain
-// HTTP (wpi.md 9). Nothing authenticates the poll: its answer tells no more than whether work waits, and
-// changes nothing.
+// HTTP (wpi.md 9). Nothing authenticates the poll: its answer tells no more than whether work waits.
 #pragma once
 
 #include <functional>

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 
 #include "db/deployment_repository.h"
+#include "db/device_repository.h"
 #include "db/location_repository.h"
 #include "db/session_repository.h"
 #include "tests/db/db_fixture.h"
@@ -350,6 +351,58 @@ TEST_F(JobRepositoryTest, AKnockThatReachedNobodyDefersTheJobAndForgetsTheCaller
   EXPECT_EQ(job.failures, 0) << "a phone that is off is no failure";
   EXPECT_TRUE(Value<bool>(
       "SELECT knock_expires_at IS NULL AND next_knock_at < now() + interval '2 minutes' FROM device"));
+}
+
+TEST_F(JobRepositoryTest, APollIsAKnockFromWhereThePhoneCalledLast) {
+  const std::int64_t id = AddJob(1);
+  const std::string mac = "00:1A:E8:00:00:01", here = "10.0.0.2", elsewhere = "10.9.9.9";
+  const auto poll = [&](const std::string& address) {
+    return Do([&](Tx& tx) { return AnswerPoll(tx, mac, address, kLife, kGap); });
+  };
+  const auto device = [&] { return Do([&](Tx& tx) { return GetDeviceByMac(tx, mac); }); };
+  EXPECT_FALSE(poll(here)) << "it never called";
+  Sql("UPDATE device SET state = 'registered'");
+  EXPECT_TRUE(poll(elsewhere));
+  EXPECT_FALSE(device().knock_valid);
+  EXPECT_EQ(Job(id).state, "scheduled");
+
+  // The worker cannot reach it, and notices after the phone has asked.
+  const JobFence fence = ClaimOne();
+  EXPECT_FALSE(poll(here)) << "a worker holds the job";
+  ASSERT_THAT(Arm({OrderFor(fence)}), SizeIs(1));
+  Sql("UPDATE device SET knock_expires_at = NULL");
+  EXPECT_TRUE(poll(here));
+  Run([&](Tx& tx) { return KnockFailed(tx, {fence}, {absl::Minutes(10)}, {"refused"}, absl::Minutes(1)); });
+  EXPECT_TRUE(device().knock_valid);
+  EXPECT_EQ(device().knock_address, here);
+  EXPECT_EQ(Job(id).state, "waiting");
+  EXPECT_THAT(Claim(), IsEmpty()) << "it is waited for";
+
+  const int attempt = Job(id).attempt;
+  EXPECT_TRUE(poll(here));
+  EXPECT_EQ(Job(id).attempt, attempt) << "one knock is enough";
+
+  Sql("UPDATE device SET security_state = 'desynchronised'");
+  EXPECT_FALSE(poll(here));
+  Sql("UPDATE device SET security_state = 'default'");
+  Sql("UPDATE job SET state = 'deferred', reason = 'PHONE_OFFLINE', run_at = now() + interval '1 hour'");
+  EXPECT_TRUE(poll(here));
+  Sql("UPDATE job SET state = 'deferred', reason = 'PHONE_BUSY', run_at = now() + interval '1 hour'");
+  EXPECT_FALSE(poll(here));
+  Sql("UPDATE job SET state = 'cancelled', finished_at = now()");
+  EXPECT_FALSE(poll(here));
+}
+
+TEST_F(JobRepositoryTest, APollHeedsTheLimitOfTheLocation) {
+  const std::int64_t place = AddLocation("Place", 1);
+  AddJobs(1, 2, place);
+  Sql("UPDATE device SET state = 'registered'");
+  std::vector<bool> answers;
+  for (const auto& row : Sql("SELECT mac, host(ip_address) FROM device ORDER BY mac")) {
+    const auto mac = row[0].as<std::string>(), address = row[1].as<std::string>();
+    answers.push_back(Do([&](Tx& tx) { return AnswerPoll(tx, mac, address, kLife, kGap); }));
+  }
+  EXPECT_THAT(answers, ElementsAre(true, false));
 }
 
 TEST_F(JobRepositoryTest, APhoneThatShowsItselfMakesItsDeferredJobDue) {

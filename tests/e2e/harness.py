@@ -105,12 +105,12 @@ class Server:
     def __init__(self, web_port, share=None, extra=()):
         self.dir = tempfile.mkdtemp(prefix="phonepki-e2e-", dir="/var/tmp")
         os.chmod(self.dir, 0o711)
-        self.api, self.phone, self.secure, self.metrics = free_port(), free_port(), free_port(), free_port()
+        self.api, self.phone, self.secure, self.metrics, self.plain = (free_port() for _ in range(5))
         self.share = share
         self.arguments = [
             os.path.join(BUILD, "server", "phonepkid"), "--data-dir", self.dir,
             "--api-listen", f"127.0.0.1:{self.api}", "--phone-listen", f"127.0.0.1:{self.phone}",
-            "--secure-listen", f"127.0.0.1:{self.secure}", "--metrics-listen", f"127.0.0.1:{self.metrics}", "--probe-port", str(web_port), *self.FAST, *extra,
+            "--secure-listen", f"127.0.0.1:{self.secure}", "--http-listen", f"127.0.0.1:{self.plain}", "--metrics-listen", f"127.0.0.1:{self.metrics}", "--probe-port", str(web_port), *self.FAST, *extra,
         ]
         if share:
             self.arguments += ["--database-url", share.database_url(), "--keys-master-key-file",

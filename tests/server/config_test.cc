@@ -183,6 +183,13 @@ TEST_F(ConfigTest, DoorsMustNotSharePorts) {
   EXPECT_TRUE(Parse({"--http-listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"}).ok());
 }
 
+TEST_F(ConfigTest, AnswersToPollsMustDiffer) {
+  EXPECT_THAT(Mistakes({"--dcmp-work-status=200"}), HasSubstr("dcmp.work_status"));
+  EXPECT_THAT(Mistakes({"--dcmp-work-status=99"}), HasSubstr("200"));
+  EXPECT_THAT(Mistakes({"--dcmp-device-parameter=a=b"}), HasSubstr("dcmp.device_parameter"));
+  EXPECT_EQ(Config({"--dcmp-path=/poll"}).dcmp.path, "/poll");
+}
+
 TEST_F(ConfigTest, RolesNeedTheirDoors) {
   EXPECT_THAT(Mistakes({"--phone-listen="}), HasSubstr("while the role phone is on"));
   EXPECT_TRUE(Parse({"--phone-listen=", "--roles=api,worker"}).ok());
