@@ -97,7 +97,7 @@ class NoPinTest(Enrolment):
         self.finished(self.server.enrol(self.place), 1)
         mac = phones.mac(1)
         texts = [state.text for state in self.server.call("SecurityService", "ListSecurityStates",
-                                                          device=f"devices/{mac}").states]
+                                                          device=f"devices/{mac}").events]
         self.assertIn("in secure mode", texts[0])
         self.assertIn("credentials are on the phone", texts[1])
 
