@@ -50,6 +50,7 @@ inline constexpr char kContacted[] = "PHONE_CONTACTED";
 inline constexpr char kSlotNotSupported[] = "SLOT_NOT_SUPPORTED";
 inline constexpr char kAwaitingSecureContact[] = "AWAITING_SECURE_CONTACT";
 inline constexpr char kAwaitingPin[] = "AWAITING_PIN";
+inline constexpr char kSecureContactFailed[] = "SECURE_CONTACT_FAILED";
 inline constexpr char kWrongTan[] = "WRONG_TAN";
 inline constexpr char kPinRetriesExceeded[] = "PIN_RETRIES_EXCEEDED";
 inline constexpr char kAccepted[] = "ACCEPTED";

@@ -390,6 +390,9 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const
     ASSIGN_OR_RETURN(std::optional<Answer> answer, OnSecureContact(tx, contact, *device));
     if (answer) return *std::move(answer);
   }
+  if (!contact.secure() && device->security_state == db::security_state::kEnrolling) {
+    RETURN_IF_ERROR(OnReturnFromEnrolment(tx, *device));
+  }
   if (message.reason == Reason::kStatus) return Answer{};
   ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindJobForSession(tx, device->id));
   const bool caused_by_us =

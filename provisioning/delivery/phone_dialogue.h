@@ -92,6 +92,8 @@ class PhoneDialogue {
   absl::Status Record(db::Tx& tx, const Contact& contact, const std::string& kind, const std::string& detail);
   absl::StatusOr<bool> MayTalkInDefaultMode(db::Tx& tx, const Contact& contact,
                                             const std::optional<db::DeviceRecord>& device);
+  // A phone that was sent to the secure door is back: its credentials are to be delivered again.
+  absl::Status OnReturnFromEnrolment(db::Tx& tx, const db::DeviceRecord& device);
   // A delivery was hoped for that is not ours to make.
   absl::Status RecordUncalledFor(db::Tx& tx, const Contact& contact, const db::DeviceRecord& device);
   // The first contact with a certificate that is not active yet; nothing: go on as usual.

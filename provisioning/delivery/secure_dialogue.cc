@@ -85,6 +85,20 @@ absl::StatusOr<bool> PhoneDialogue::MayTalkInDefaultMode(db::Tx& tx, const Conta
   return false;
 }
 
+absl::Status PhoneDialogue::OnReturnFromEnrolment(db::Tx& tx, const db::DeviceRecord& device) {
+  ASSIGN_OR_RETURN(std::optional<db::JobRecord> job,
+                   db::FindEnrolmentJob(tx, device.id, db::kClientCertificateSlot));
+  if (!job || job->state != db::job_state::kVerifying ||
+      job->reason != db::job_reason::kAwaitingSecureContact) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(db::AppendSecurityStateEvent(
+      tx, device.id, "calls in default mode again: it did not reach the secure door, or did not trust it"));
+  return Fail(tx, *job, db::job_reason::kSecureContactFailed,
+              "the phone calls in default mode again: it did not reach the secure door, or did not trust it",
+              false);
+}
+
 absl::Status PhoneDialogue::RecordUncalledFor(db::Tx& tx, const Contact& contact,
                                               const db::DeviceRecord& device) {
   if (contact.message.reason != phone::Reason::kSolicited) return absl::OkStatus();

@@ -130,6 +130,26 @@ class NoPinTest(Enrolment):
         harness.wait_for("the other phone's renewal", lambda: sum(1 for _ in phones.events("slot_written")) == writes + 1)
 
 
+class ClosedDoorTest(Enrolment):
+    web_port = 8594
+
+    def test_phones_that_do_not_reach_the_secure_door_are_enrolled_again(self):
+        server = self.server
+        right = list(server.arguments)
+        server.stop()
+        server.arguments = right + ["--secure-advertise-port", str(harness.free_port())]
+        server.start()
+        self.phones(3, "--secure-attempts", "1")
+        deployment = server.enrol(self.place)
+        harness.wait_for("phones that are back", lambda: {job.reason for job in server.call(
+            "JobService", "ListJobs", deployment=deployment).jobs} & {"SECURE_CONTACT_FAILED"})
+        server.stop()
+        server.arguments = right
+        server.start()
+        self.finished(deployment, 3)
+        self.assertEqual(self.states(), {"secure": 3})
+
+
 class PinTest(Enrolment):
     def test_B065_B066_default_pin(self):
         pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
