@@ -128,7 +128,6 @@ struct ServerConfig {
     int batch = 50;
     absl::Duration lease = absl::Seconds(60);
     absl::Duration poll = absl::Seconds(1);
-    int threads = 2;
   } worker;
 
   struct Job {

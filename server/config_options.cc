@@ -275,7 +275,6 @@ std::vector<ConfigOption> MakeOptions() {
           Between(absl::Seconds(5), absl::Hours(1))),
       Row("worker.poll", MEMBER(worker.poll), "Longest time until due work is seen without a notification.",
           Between(absl::Milliseconds(10), absl::Minutes(1))),
-      Row("worker.threads", MEMBER(worker.threads), "Threads that issue certificates.", Between(1, 256)),
 
       Row("job.deadline", MEMBER(job.deadline),
           "How long a job may wait for its phone, when nothing else is said.", Between(kSecond, 366 * kDay)),

@@ -68,11 +68,11 @@ TEST_F(ConfigTest, DefaultsAreValid) {
 }
 
 TEST_F(ConfigTest, FlagWinsOverVariableWinsOverFile) {
-  const std::string file = File("c.yaml", "worker: {batch: 10, threads: 3}\njob:\n  max_failures: 7\n");
+  const std::string file = File("c.yaml", "worker: {batch: 10, poll: 3s}\njob:\n  max_failures: 7\n");
   const ServerConfig config = Config({"--config", file, "--worker-batch=30"},
-                                     {"PHONEPKI_WORKER_BATCH=20", "PHONEPKI_WORKER_THREADS=4"});
+                                     {"PHONEPKI_WORKER_BATCH=20", "PHONEPKI_WORKER_POLL=4s"});
   EXPECT_EQ(config.worker.batch, 30);
-  EXPECT_EQ(config.worker.threads, 4);
+  EXPECT_EQ(config.worker.poll, absl::Seconds(4));
   EXPECT_EQ(config.job.max_failures, 7);
 }
 
