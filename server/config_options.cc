@@ -161,7 +161,7 @@ std::vector<ConfigOption> MakeOptions() {
           "Key of the door's own certificate. Old firmware cannot do ECDSA."),
       Row("phone.admission", MEMBER(phone.admission),
           "Which unknown phones may register: open: all; known-devices: none; networks: those in "
-          "phone.networks."),
+          "phone.networks, where known phones in default mode must be, too."),
       Row("phone.networks", MEMBER(phone.networks), "Networks for phone.admission networks, as CIDR.",
           Networks),
       Row("phone.handshake_timeout", MEMBER(phone.handshake_timeout), "Longest TLS handshake.",

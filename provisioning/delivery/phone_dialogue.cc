@@ -338,7 +338,12 @@ bool PhoneDialogue::Admitted(const std::string& address) const {
 absl::StatusOr<std::optional<db::DeviceRecord>> PhoneDialogue::Register(
     db::Tx& tx, const Contact& contact, const std::optional<db::DeviceRecord>& known) {
   const WorkpointMessage& message = contact.message;
-  if (!known && !Admitted(contact.request.remote_address)) return std::optional<db::DeviceRecord>();
+  // In default mode a MAC proves nothing: a known one from outside the admitted networks is as strange as an
+  // unknown one, and must not move the phone's address to where the next knock would go.
+  const bool by_address = options_.admission == Admission::kNetworks && !contact.secure();
+  if ((!known || by_address) && !Admitted(contact.request.remote_address)) {
+    return std::optional<db::DeviceRecord>();
+  }
   db::DeviceRecord device = known.value_or(db::DeviceRecord());
   device.mac = contact.mac;
   device.ip_address = contact.request.remote_address;

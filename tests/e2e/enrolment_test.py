@@ -243,6 +243,20 @@ class ImpostorTest(Enrolment):
         self.assertTrue(self.events("FOREIGN_SESSION"))
 
 
+class AdmittedNetworksTest(unittest.TestCase):
+    def test_a_known_mac_from_outside_the_admitted_networks_moves_no_address(self):
+        server = harness.Server(web_port=8596, extra=["--phone-admission", "networks", "--phone-networks", "127.55.0.0/16"])
+        self.addCleanup(server.close)
+        phones = harness.Phones(1, 55, [server.phone], 8596)
+        self.addCleanup(phones.close)
+        address = "SELECT host(ip_address) FROM device"
+        harness.wait_for("the phone", lambda: server.sql(address) == [[phones.first]])
+        for mac in (phones.mac(1), "00:1A:E8:00:00:98"):
+            Enrolment.talk(self, message(mac), port=server.phone)
+        self.assertEqual(server.sql(address), [[phones.first]])
+        self.assertEqual(server.log_text().count("NOT_ADMITTED"), 2)
+
+
 class StrangerAtTheSecureDoorTest(Enrolment):
     """Certificates that are not the caller's, not live, of another CA, or none at all. The keys come from what a phone
     keeps: somebody has opened it."""
