@@ -458,8 +458,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
     answer.items = CaItems(*answer.slot, anchors);
     return answer;
   }
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
   if (answer.slot->proof == CertificateSlot::Proof::kSecureContact) {
+    ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
     absl::StatusOr<EnrolmentPlan> plan = enrolment_.Plan(tx, device, deployment);
     if (absl::IsFailedPrecondition(plan.status())) {
       RETURN_IF_ERROR(Fail(tx, AtAttempt(job, *session.job), base::ReasonOf(plan.status()),
@@ -474,6 +474,7 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
     ASSIGN_OR_RETURN(answer.deliverable, db::GetDeliverable(tx, *job.certificate_id));
     return answer;
   }
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
   ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
   answer.order =
       CertificateOrder{device.id,
