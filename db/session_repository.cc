@@ -37,7 +37,7 @@ constexpr Query kOpen{"session_open",
 constexpr Query kOpenForJob{"session_open_for_job", R"sql(
   WITH taken AS (
     UPDATE job
-       SET state = 'running', reason = 'IN_SESSION', reason_text = 'the phone has called', attempt = attempt + 1,
+       SET state = 'running', reason = $9, reason_text = $10, attempt = attempt + 1,
            worker = NULL, lease_expires_at = NULL, unanswered = 0,
            run_at = now() + make_interval(secs => $7::float8)
      WHERE id = $8 RETURNING id, attempt)
@@ -101,10 +101,11 @@ absl::Status OpenSession(Tx& tx, const base::Bytes& cookie_hash, const SessionRe
 
 absl::StatusOr<JobFence> OpenJobSession(Tx& tx, const base::Bytes& cookie_hash, const SessionRecord& session,
                                         std::int64_t job_id, const std::string& reason,
-                                        absl::Duration lifetime) {
+                                        absl::Duration lifetime, const std::string& job_reason,
+                                        const std::string& text) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kOpenForJob, cookie_hash, session.device_id, session.door,
                                                  session.remote_address, reason, session.step,
-                                                 absl::ToDoubleSeconds(lifetime), job_id));
+                                                 absl::ToDoubleSeconds(lifetime), job_id, job_reason, text));
   if (rows.empty()) return base::NotFound("the job has been deleted");
   return JobFence{job_id, rows[0][0].as<int>()};
 }

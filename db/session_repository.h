@@ -45,10 +45,12 @@ absl::StatusOr<std::optional<SessionWork>> FindSessionForUpdate(Tx& tx, const ba
 // Replaces whatever session the device had.
 absl::Status OpenSession(Tx& tx, const base::Bytes& cookie_hash, const SessionRecord& session,
                          const std::string& reason, absl::Duration lifetime);
-// The same for a delivery: takes the job up; its new attempt is the fence of the session.
+// The same for a delivery: takes the job up, with the reason that it is to show; its new attempt is the fence
+// of the session.
 absl::StatusOr<JobFence> OpenJobSession(Tx& tx, const base::Bytes& cookie_hash, const SessionRecord& session,
                                         std::int64_t job_id, const std::string& reason,
-                                        absl::Duration lifetime);
+                                        absl::Duration lifetime, const std::string& job_reason,
+                                        const std::string& text);
 // Next step; the lifetime starts anew.
 absl::Status AdvanceSession(Tx& tx, const SessionRecord& session, absl::Duration lifetime);
 // The same for a delivery, with the reason that its job is to show.

@@ -110,16 +110,13 @@ std::vector<KnockWorker::Claimed> KnockWorker::Sort(std::vector<Claimed> claimed
   absl::flat_hash_set<std::int64_t> devices;
   for (Claimed& item : claimed) {
     const db::JobRecord& job = item.job;
-    const CertificateSlot* slot = options_.slots->Find(job.slot);
-    const absl::Status supported =
-        slot == nullptr
-            ? absl::NotFoundError(absl::StrCat("the server's slot table has no slot ", job.slot, " any more"))
-            : options_.slots->CheckSupport(*slot, item.device.device_type, item.device.software_version);
-    if (!supported.ok()) {
+    const absl::StatusOr<const CertificateSlot*> slot =
+        options_.slots->ForDevice(job.slot, item.device.device_type, item.device.software_version);
+    if (!slot.ok()) {
       releases.push_back({FenceOf(job), db::job_state::kFailed, db::job_reason::kSlotNotSupported,
-                          std::string(supported.message())});
+                          std::string(slot.status().message())});
     } else if (job.state == db::job_state::kRunning && job.reason == db::job_reason::kWritten &&
-               slot->proof == CertificateSlot::Proof::kProbe) {
+               (*slot)->proof == CertificateSlot::Proof::kProbe) {
       // The phone accepted the certificate and the session broke off before the read-back: the probe will
       // tell.
       releases.push_back(

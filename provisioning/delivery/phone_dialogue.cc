@@ -1,16 +1,10 @@
 #include "provisioning/delivery/phone_dialogue.h"
 
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include <absl/random/random.h>
-#include <absl/strings/ascii.h>
-#include <absl/strings/escaping.h>
-#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_split.h>
 #include <absl/time/clock.h>
 #include <nlohmann/json.hpp>
 
@@ -18,8 +12,9 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
-#include "ca/x509/utf8.h"
 #include "db/deployment_repository.h"
+#include "provisioning/delivery/phone_text.h"
+#include "provisioning/delivery/session_cookie.h"
 #include "provisioning/delivery/slot_items.h"
 
 namespace phonepki::provisioning {
@@ -33,26 +28,10 @@ using phone::Reason;
 using phone::ReplyStatus;
 using phone::WorkpointMessage;
 
-constexpr char kCookieName[] = "JSESSIONID";
 constexpr int kMaxFragments = 200;
-constexpr int kMaxAnchors = 10;
 constexpr char kDefaultDoor[] = "default";
 constexpr char kSecureDoor[] = "secure";
 constexpr char kPinRetriesExceeded[] = "password retries exceeded";  // wpi.md 6.5
-
-db::JobRecord AtAttempt(db::JobRecord job, const db::JobFence& fence) {
-  job.attempt = fence.attempt;
-  return job;
-}
-
-// A refusal that will be the same next time.
-bool IsHopeless(const std::string& item_status) {
-  for (const char* status :
-       {"invalid data", "unknown item", "read only", "not supported", "unexpected item", "invalid index"}) {
-    if (item_status == status) return true;
-  }
-  return false;
-}
 
 HttpResponse ComeAgain() {
   HttpResponse response;
@@ -74,31 +53,6 @@ std::string InventoryJson(const WorkpointMessage& message) {
   return json;
 }
 
-// Not in the middle of a character.
-std::string Clip(std::string text, std::size_t limit) {
-  if (text.size() <= limit) return text;
-  while (limit > 0 && (text[limit] & 0xc0) == 0x80) --limit;
-  text.resize(limit);
-  return text;
-}
-
-// Phones send what people type into them, in whatever encoding; the database takes UTF-8 only. An odd letter
-// in a name must not keep a phone from registering.
-void MakeUtf8(std::string& text) {
-  if (ca::CountCharacters(text) >= 0) return;
-  std::string clean;
-  std::string_view rest = text;
-  std::uint32_t character = 0;
-  while (!rest.empty()) {
-    if (!ca::NextCodePoint(&rest, &character)) {
-      character = 0xfffd;
-      rest.remove_prefix(1);
-    }
-    ca::AppendUtf8(character, &clean);
-  }
-  text = std::move(clean);
-}
-
 bool PlacementChanged(const db::DeviceRecord& before, const db::DeviceRecord& now) {
   return before.ip_address != now.ip_address || before.e164 != now.e164 ||
          before.device_type != now.device_type;
@@ -110,29 +64,6 @@ absl::Duration BackOff(const DeliveryOptions& options, int attempts) {
   thread_local absl::BitGen random;
   const absl::Duration grown = options.retry_min * std::pow(2.0, std::clamp(attempts, 0, 20));
   return std::min(grown, options.retry_max) * absl::Uniform(random, 0.8, 1.2);
-}
-
-std::vector<std::string> ReadSessionCookies(const std::string& header) {
-  std::vector<std::string> values;
-  for (absl::string_view part : absl::StrSplit(header, absl::ByAnyChar(";,"))) {
-    const std::pair<absl::string_view, absl::string_view> pair =
-        absl::StrSplit(part, absl::MaxSplits('=', 1));
-    if (absl::StripAsciiWhitespace(pair.first) != kCookieName) continue;
-    const absl::string_view value = absl::StripAsciiWhitespace(pair.second);
-    if (!value.empty() && value.size() <= 128) values.emplace_back(value);
-  }
-  return values;
-}
-
-std::string NewCookie() {
-  unsigned char octets[16];
-  RAND_bytes(octets, sizeof octets);
-  return absl::AsciiStrToUpper(
-      absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(octets), sizeof octets)));
-}
-
-base::Bytes CookieHash(const std::string& cookie) {
-  return ca::Sha256(base::Bytes(cookie.begin(), cookie.end()));
 }
 
 bool KnowsSendSolicited(const std::string& software_version) {
@@ -260,18 +191,6 @@ void PhoneDialogue::Drain(absl::Duration limit) {
   }
 }
 
-// The job had no certificate yet: the phone called before a worker came to it.
-absl::StatusOr<db::DeliverableRecord> PhoneDialogue::IssueNow(const CertificateOrder& order) {
-  const std::vector<absl::StatusOr<std::int64_t>> issued = issuance_.IssueBatch({order});
-  RETURN_IF_ERROR(issued[0].status());
-  const std::int64_t certificate = *issued[0];
-  return database_.InTransactionReturning(
-      "session_certificate", [&](db::Tx& tx) -> absl::StatusOr<db::DeliverableRecord> {
-        RETURN_IF_ERROR(db::SetJobCertificate(tx, order.job, certificate));
-        return db::GetDeliverable(tx, certificate);
-      });
-}
-
 HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answer) {
   if (answer.verifiable) on_verifiable_();
   HttpResponse response;
@@ -285,7 +204,7 @@ HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answ
     return response;
   }
   if (!answer.new_cookie.empty()) {
-    response.set_cookie = absl::StrCat(kCookieName, "=", answer.new_cookie, "; Path=/; Secure; HttpOnly");
+    response.set_cookie = PrintSetCookie(answer.new_cookie);
   }
   if (!answer.deliverable && !answer.order) {
     response.body = phone::PrintDlsMessage(nonce, answer.action, answer.items);
@@ -315,6 +234,15 @@ HttpResponse PhoneDialogue::Respond(const std::string& nonce, const Answer& answ
   response.body = phone::PrintDlsMessage(nonce, ActionKind::kWriteItems, items);
   for (Item& secret : items) base::WipeMemory(secret.value.data(), secret.value.size());
   return response;
+}
+
+db::SessionRecord PhoneDialogue::NewSession(const Contact& contact, std::int64_t device, const char* step) {
+  db::SessionRecord session;
+  session.device_id = device;
+  session.door = contact.door;
+  session.remote_address = contact.request.remote_address;
+  session.step = step;
+  return session;
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Decide(db::Tx& tx, const Contact& contact) {
@@ -404,7 +332,7 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const
       contact.secure() || (device->knock_valid && device->knock_address == contact.request.remote_address);
   if (job && caused_by_us) return StartDelivery(tx, *device, *job, contact);
   if (job) {
-    RETURN_IF_ERROR(RecordUncalledFor(tx, contact, *known));
+    RETURN_IF_ERROR(RecordUncalledFor(tx, contact, *device));
     // Here and awake: knock now instead of at the end of the back-off. Only an answer to a knock is served.
     RETURN_IF_ERROR(db::HastenJobs(tx, device->id).status());
   }
@@ -418,77 +346,10 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const
   Answer answer;
   answer.action = ActionKind::kReadAllItems;
   answer.new_cookie = NewCookie();
-  db::SessionRecord session;
-  session.device_id = device->id;
-  session.door = contact.door;
-  session.remote_address = contact.request.remote_address;
-  session.step = db::session_step::kInventory;
-  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie), session,
+  RETURN_IF_ERROR(db::OpenSession(tx, CookieHash(answer.new_cookie),
+                                  NewSession(contact, device->id, db::session_step::kInventory),
                                   phone::PrintReason(message.reason), options_.session_timeout));
   return answer;
-}
-
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, const db::DeviceRecord& device,
-                                                                   const db::JobRecord& job,
-                                                                   const Contact& contact) {
-  absl::StatusOr<const CertificateSlot*> slot = SlotOf(job);
-  absl::Status supported = slot.status();
-  if (supported.ok()) {
-    supported = options_.slots->CheckSupport(**slot, device.device_type, device.software_version);
-  }
-  if (!supported.ok()) {
-    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kSlotNotSupported, std::string(supported.message()), true));
-    return Answer{};
-  }
-  Answer answer;
-  answer.action = ActionKind::kWriteItems;
-  answer.new_cookie = NewCookie();
-  answer.slot = *slot;
-  db::SessionRecord session;
-  session.device_id = device.id;
-  session.door = contact.door;
-  session.remote_address = contact.request.remote_address;
-  session.step = db::session_step::kWrite;
-  ASSIGN_OR_RETURN(session.job,
-                   db::OpenJobSession(tx, CookieHash(answer.new_cookie), session, job.id,
-                                      phone::PrintReason(contact.message.reason), options_.session_timeout));
-  if (answer.slot->holds == CertificateSlot::Holds::kCaCertificates) {
-    ASSIGN_OR_RETURN(std::vector<base::Bytes> anchors,
-                     db::ListDeployedAnchors(tx, job.deployment_id, kMaxAnchors));
-    answer.items = CaItems(*answer.slot, anchors);
-    return answer;
-  }
-  if (answer.slot->proof == CertificateSlot::Proof::kSecureContact) {
-    ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
-    absl::StatusOr<EnrolmentPlan> plan = enrolment_.Plan(tx, device, deployment);
-    if (absl::IsFailedPrecondition(plan.status())) {
-      RETURN_IF_ERROR(Fail(tx, AtAttempt(job, *session.job), base::ReasonOf(plan.status()),
-                           std::string(plan.status().message()), true));
-      RETURN_IF_ERROR(db::CloseSessionsOfDevice(tx, device.id));
-      return Answer{};
-    }
-    RETURN_IF_ERROR(plan.status());
-    answer.enrolment = *std::move(plan);
-  }
-  if (job.certificate_id) {
-    ASSIGN_OR_RETURN(answer.deliverable, db::GetDeliverable(tx, *job.certificate_id));
-    return answer;
-  }
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
-  ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
-  answer.order =
-      CertificateOrder{device.id,
-                       job.slot,
-                       answer.slot->profile,
-                       *session.job,
-                       deployment.connector_id,
-                       {device.mac, device.ip_address, device.fqdn, device.e164, location.display_name}};
-  return answer;
-}
-
-absl::StatusOr<const CertificateSlot*> PhoneDialogue::SlotOf(const db::JobRecord& job) const {
-  if (const CertificateSlot* slot = options_.slots->Find(job.slot)) return slot;
-  return absl::NotFoundError(absl::StrCat("the server's slot table has no slot ", job.slot, " any more"));
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReply(db::Tx& tx, const Contact& contact) {
@@ -568,135 +429,6 @@ absl::StatusOr<std::optional<db::SlotCertificateRecord>> PhoneDialogue::ActiveWb
   return std::optional<db::SlotCertificateRecord>();
 }
 
-PhoneDialogue::Answer PhoneDialogue::AskForInfo(const CertificateSlot& slot) {
-  Answer answer;
-  answer.action = ActionKind::kReadItems;
-  answer.items = InfoItems(slot);
-  return answer;
-}
-
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db::SessionRecord& session,
-                                                                  const db::JobRecord& job,
-                                                                  const WorkpointMessage& message) {
-  if (message.status == ReplyStatus::kBusy) {
-    // The phone calls back by itself when it was told to (one flag, not a queue); older firmware is knocked
-    // again.
-    ASSIGN_OR_RETURN(db::DeviceRecord device, db::LockDevice(tx, session.device_id));
-    const bool calls_back = KnowsSendSolicited(device.software_version);
-    RETURN_IF_ERROR(db::ReleaseJobs(tx, {{*session.job, db::job_state::kDeferred, db::job_reason::kPhoneBusy,
-                                          calls_back ? "in a call; the phone will call back when idle"
-                                                     : "in a call; the phone will be asked again",
-                                          calls_back ? options_.retry_max : BackOff(options_, 0)}})
-                        .status());
-    if (calls_back) RETURN_IF_ERROR(db::ExtendKnock(tx, session.device_id, options_.busy_grant));
-    RETURN_IF_ERROR(db::CloseSession(tx, session.id));
-    Answer answer;
-    if (calls_back) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
-    return answer;
-  }
-  if (message.status == ReplyStatus::kFailed) {
-    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kWriteRefused, "the phone refused WriteItems", false));
-    return Close(tx, session);
-  }
-  for (const Item& item : message.items) {
-    if (item.status.empty()) continue;
-    RETURN_IF_ERROR(
-        Fail(tx, job, db::job_reason::kItemRejected,
-             absl::StrCat("the phone rejected ", Clip(item.name, 80), ": ", Clip(item.status, 80)),
-             IsHopeless(item.status)));
-    return Close(tx, session);
-  }
-  ASSIGN_OR_RETURN(const CertificateSlot* slot, SlotOf(job));
-  if (slot->proof == CertificateSlot::Proof::kSecureContact) {
-    ASSIGN_OR_RETURN(db::DeviceRecord device, db::LockDevice(tx, session.device_id));
-    ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
-    const bool renewal = device.security_state == db::security_state::kSecure;
-    RETURN_IF_ERROR(
-        enrolment_.Written(tx, device, job, *session.job, renewal ? pin_mode::kNone : deployment.pin_mode));
-    RETURN_IF_ERROR(db::FinishJobSession(tx, session).status());
-    Answer answer;
-    // A new phone comes to the secure door by itself; one that is there already must be told to come again.
-    // Old firmware does so only after a restart.
-    if (renewal && KnowsSendSolicited(device.software_version)) {
-      answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
-    } else if (renewal) {
-      answer.action = ActionKind::kRestart;
-    }
-    return answer;
-  }
-  if (slot->info_item.empty() && slot->proof == CertificateSlot::Proof::kAccepted) {
-    return Succeed(tx, session, job, db::job_reason::kAccepted,
-                   "the phone accepted it; nothing tells more about this slot");
-  }
-  session.step = db::session_step::kReadBack;
-  RETURN_IF_ERROR(db::AdvanceJobSession(tx, session, options_.session_timeout, db::job_reason::kWritten,
-                                        "the phone accepted the certificate"));
-  return AskForInfo(*slot);
-}
-
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, const db::SessionWork& work,
-                                                                const WorkpointMessage& message) {
-  const db::SessionRecord& session = work.session;
-  const db::JobRecord& job = *work.job;
-  ASSIGN_OR_RETURN(const CertificateSlot* slot, SlotOf(job));
-  // The answer to the write got lost and the phone says it again: so do we.
-  if (message.action == "WriteItems") return AskForInfo(*slot);
-  const std::string info = InfoOf(*slot, message);
-  RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, job.slot, info));
-  const std::string serial = SerialOf(*slot, info);
-  if (!serial.empty() && !work.certificate_serial.empty() &&
-      ca::HexLower(work.certificate_serial) != serial) {
-    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
-                         "the phone reads back a certificate with another serial number", false));
-    return Close(tx, session);
-  }
-  if (slot->proof == CertificateSlot::Proof::kReadBack && info.empty()) {
-    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
-                         absl::StrCat("the phone says nothing of ", slot->info_item), false));
-    return Close(tx, session);
-  }
-  if (slot->proof == CertificateSlot::Proof::kReadBack) {
-    return Succeed(tx, session, job, db::job_reason::kVerified,
-                   serial.empty() ? "the phone accepted it and tells about it, but names no serial number"
-                                  : "the phone reads back the new certificate");
-  }
-  if (slot->proof == CertificateSlot::Proof::kAccepted) {
-    return Succeed(tx, session, job, db::job_reason::kAccepted, "the phone accepted it");
-  }
-  db::JobRelease release{*session.job, db::job_state::kVerifying, db::job_reason::kReadBack,
-                         "written and read back; the phone's web server is to be looked at"};
-  release.unanswered = db::JobRelease::Unanswered::kReset;
-  if (options_.restart_after_write) release.delay = absl::Seconds(30);
-  RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
-  ASSIGN_OR_RETURN(bool more, db::FinishJobSession(tx, session));
-  Answer answer;
-  // One job per contact: an idle phone that is told send-solicited comes back at once for the next.
-  if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
-  if (options_.restart_after_write) {
-    answer = Answer{};
-    answer.action = ActionKind::kRestart;
-  }
-  answer.verifiable = true;
-  return answer;
-}
-
-absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Succeed(db::Tx& tx, const db::SessionRecord& session,
-                                                             const db::JobRecord& job,
-                                                             const std::string& reason,
-                                                             const std::string& text) {
-  db::JobRelease release{*session.job, db::job_state::kSucceeded, reason, text};
-  release.unanswered = db::JobRelease::Unanswered::kReset;
-  RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
-  if (job.certificate_id) {
-    RETURN_IF_ERROR(
-        db::ActivateCertificates(tx, {job.device_id}, job.slot, {*job.certificate_id}, options_.erase_keys));
-  }
-  ASSIGN_OR_RETURN(bool more, db::FinishJobSession(tx, session));
-  Answer answer;
-  if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
-  return answer;
-}
-
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnPhoneCleanUp(db::Tx& tx, const Contact& contact) {
   const std::string why = Clip(contact.message.Value("cleanup-reason"), 200);
   for (const std::string& cookie : ReadSessionCookies(contact.request.cookie)) {
@@ -710,16 +442,6 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnPhoneCleanUp(db::Tx& tx, 
   }
   if (why == kPinRetriesExceeded) RETURN_IF_ERROR(OnPinRetriesExceeded(tx, contact));
   return Answer{};
-}
-
-absl::Status PhoneDialogue::Fail(db::Tx& tx, const db::JobRecord& job, const std::string& reason,
-                                 const std::string& text, bool final) {
-  db::JobRelease release{{job.id, job.attempt}, db::job_state::kDeferred, reason, text};
-  release.add_failures = 1;
-  release.delay = BackOff(options_, job.failures);
-  if (final || job.failures + 1 >= options_.max_failures) release.state = db::job_state::kFailed;
-  RETURN_IF_ERROR(db::ForgetKnock(tx, job.device_id));
-  return db::ReleaseJobs(tx, {release}).status();
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Close(db::Tx& tx, const db::SessionRecord& session) {

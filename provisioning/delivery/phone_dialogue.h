@@ -102,6 +102,7 @@ class PhoneDialogue {
   absl::StatusOr<Answer> AskForTan(db::Tx& tx, const Contact& contact, const db::DeviceRecord& device,
                                    const db::JobRecord& job);
   absl::Status OnPinRetriesExceeded(db::Tx& tx, const Contact& contact);
+  static db::SessionRecord NewSession(const Contact& contact, std::int64_t device, const char* step);
   static bool IsSessionOf(const Contact& contact, const db::SessionRecord& session);
   absl::StatusOr<Answer> OnTan(db::Tx& tx, const Contact& contact, const db::SessionWork& work);
   absl::StatusOr<Answer> Decide(db::Tx& tx, const Contact& contact);
@@ -155,11 +156,6 @@ class PhoneDialogue {
   std::size_t prune_at_ ABSL_GUARDED_BY(mutex_) = 1000;
 };
 
-// "a=1; Path=/x" and the like, also with the attributes that some phones echo: the values of our cookie, all
-// of them.
-std::vector<std::string> ReadSessionCookies(const std::string& header);
-std::string NewCookie();
-base::Bytes CookieHash(const std::string& cookie);
 // "V3 R5.12.0" → at least V3 R3: knows send-solicited (wpi.md 4).
 bool KnowsSendSolicited(const std::string& software_version);
 

@@ -7,6 +7,7 @@
 #include "ca/x509/certificate.h"
 #include "db/deployment_repository.h"
 #include "provisioning/delivery/phone_dialogue.h"
+#include "provisioning/delivery/session_cookie.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -156,21 +157,12 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::AskForTan(db::Tx& tx, const
   answer.action = phone::ActionKind::kReadItems;
   answer.items.push_back({kTanItem, std::nullopt, "", ""});
   answer.new_cookie = NewCookie();
-  db::SessionRecord session;
-  session.device_id = device.id;
-  session.door = contact.door;
-  session.remote_address = contact.request.remote_address;
-  session.step = db::session_step::kTan;
-  const base::Bytes cookie = CookieHash(answer.new_cookie);
-  ASSIGN_OR_RETURN(session.job,
-                   db::OpenJobSession(tx, cookie, session, job.id, phone::PrintReason(contact.message.reason),
-                                      options_.session_timeout));
-  ASSIGN_OR_RETURN(std::optional<db::SessionWork> opened, db::FindSessionForUpdate(tx, cookie));
-  if (opened) {
-    RETURN_IF_ERROR(db::AdvanceJobSession(tx, opened->session, options_.session_timeout,
-                                          db::job_reason::kAwaitingPin,
-                                          "the phone called the secure door and is asked for the TAN"));
-  }
+  RETURN_IF_ERROR(db::OpenJobSession(tx, CookieHash(answer.new_cookie),
+                                     NewSession(contact, device.id, db::session_step::kTan), job.id,
+                                     phone::PrintReason(contact.message.reason), options_.session_timeout,
+                                     db::job_reason::kAwaitingPin,
+                                     "the phone called the secure door and is asked for the TAN")
+                      .status());
   return answer;
 }
 

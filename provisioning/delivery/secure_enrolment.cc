@@ -26,11 +26,12 @@ std::optional<std::int64_t> PinOwner(std::int64_t device_id, const std::string& 
 }  // namespace
 
 absl::StatusOr<EnrolmentPlan> SecureEnrolment::Plan(db::Tx& tx, const db::DeviceRecord& device,
-                                                    const db::DeploymentRecord& deployment) const {
+                                                    std::int64_t deployment_id) const {
   EnrolmentPlan plan;
   ASSIGN_OR_RETURN(std::vector<base::Bytes> trust, credentials_.PhoneTrust(tx));
   for (const base::Bytes& certificate : trust) plan.server_cas.push_back(ca::ToPem(certificate));
   plan.renewal = device.security_state == db::security_state::kSecure;
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, deployment_id));
   plan.mode = plan.renewal ? pin_mode::kNone : deployment.pin_mode;
   if (plan.mode != pin_mode::kNone) {
     ASSIGN_OR_RETURN(plan.pin, pins_.ForEnrolment(tx, PinOwner(device.id, plan.mode)));

@@ -54,7 +54,7 @@ class SecureEnrolment {
 
   // kFailedPrecondition NO_SERVER_CREDENTIAL: phones would have nobody to call.
   absl::StatusOr<EnrolmentPlan> Plan(db::Tx& tx, const db::DeviceRecord& device,
-                                     const db::DeploymentRecord& deployment) const;
+                                     std::int64_t deployment_id) const;
   // The items to write, secret all of them. `certificate` is the item of the client certificate.
   absl::StatusOr<std::vector<phone::Item>> Items(const EnrolmentPlan& plan, phone::Item certificate) const;
   // The phone accepted them: the job waits for its first contact at the secure door.

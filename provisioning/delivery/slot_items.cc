@@ -1,6 +1,5 @@
 #include "provisioning/delivery/slot_items.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -11,6 +10,7 @@
 
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
+#include "provisioning/delivery/phone_text.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -62,9 +62,7 @@ std::vector<phone::Item> InfoItems(const CertificateSlot& slot) {
 }
 
 std::string InfoOf(const CertificateSlot& slot, const phone::WorkpointMessage& message) {
-  std::string info = message.Value(slot.info_item);
-  info.resize(std::min(info.size(), kMaxInfo));
-  return info;
+  return Clip(message.Value(slot.info_item), kMaxInfo);
 }
 
 std::string SerialOf(const CertificateSlot& slot, const std::string& info) {

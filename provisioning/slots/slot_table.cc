@@ -240,6 +240,19 @@ absl::StatusOr<const CertificateSlot*> SlotTable::Get(const std::string& name,
                                  [](std::string* out, const CertificateSlot& slot) { *out += slot.name; })));
 }
 
+absl::StatusOr<const CertificateSlot*> SlotTable::ForDevice(const std::string& name,
+                                                            const std::string& device_type,
+                                                            const std::string& software_version) const {
+  const CertificateSlot* slot = Find(name);
+  if (slot == nullptr) {
+    return base::WithReason(absl::FailedPreconditionError(
+                                absl::StrCat("the server's slot table has no slot ", name, " any more")),
+                            "SLOT_NOT_SUPPORTED");
+  }
+  RETURN_IF_ERROR(CheckSupport(*slot, device_type, software_version));
+  return slot;
+}
+
 std::string SlotTable::FamilyOf(const std::string& device_type) const {
   for (const Family& family : families_) {
     for (const std::string& pattern : family.device_types) {

@@ -63,6 +63,10 @@ class SlotTable {
   const CertificateSlot* Find(const std::string& name) const;
   // kInvalidArgument CERTIFICATE_TYPE on `field`, listing the known ones.
   absl::StatusOr<const CertificateSlot*> Get(const std::string& name, const std::string& field) const;
+  // The slot, if that phone has it. kFailedPrecondition SLOT_NOT_SUPPORTED, for people: as CheckSupport(), or
+  // the table does not have the slot any more.
+  absl::StatusOr<const CertificateSlot*> ForDevice(const std::string& name, const std::string& device_type,
+                                                   const std::string& software_version) const;
   // kFailedPrecondition SLOT_NOT_SUPPORTED, for people. A phone whose type or firmware is not known is tried.
   absl::Status CheckSupport(const CertificateSlot& slot, const std::string& device_type,
                             const std::string& software_version) const;

@@ -36,7 +36,10 @@ class JobRepositoryTest : public DbFixture {
     session.door = "default";
     session.remote_address = "10.0.0.2";
     session.step = session_step::kWrite;
-    return Do([&](Tx& tx) { return OpenJobSession(tx, kCookie, session, job_id, "solicited", kLife); });
+    return Do([&](Tx& tx) {
+      return OpenJobSession(tx, kCookie, session, job_id, "solicited", kLife, job_reason::kInSession,
+                            "called");
+    });
   }
   std::vector<std::string> History(std::int64_t job_id) {
     std::vector<std::string> lines;

@@ -24,8 +24,10 @@ class SessionRepositoryTest : public DbFixture {
   }
   JobFence OpenFor(std::int64_t job_id, const base::Bytes& cookie = kCookie) {
     const SessionRecord session = NewSession(DeviceOf(job_id));
-    return Do(
-        [&](Tx& tx) { return OpenJobSession(tx, cookie, session, job_id, "solicited", absl::Minutes(1)); });
+    return Do([&](Tx& tx) {
+      return OpenJobSession(tx, cookie, session, job_id, "solicited", absl::Minutes(1),
+                            job_reason::kInSession, "called");
+    });
   }
   std::optional<SessionWork> FindWork(const base::Bytes& cookie) {
     return Do([&](Tx& tx) { return FindSessionForUpdate(tx, cookie); });

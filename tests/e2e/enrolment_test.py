@@ -21,6 +21,21 @@ def message(mac, reason="start-up", nonce="0A1B2C", action="", items=""):
             f'<Item name="mac-addr">{mac}</Item>{items}</ItemList></Message></WorkpointMessage>')
 
 
+def talk(body, port, source="127.200.0.1", cookie="", certificate=None, key=None):
+    """One message; status and body of the answer."""
+    context = ssl._create_unverified_context()
+    if certificate:
+        context.load_cert_chain(certificate, key)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10, source_address=(source, 0))
+    try:
+        headers = {"Content-Type": "text/xml", **({"Cookie": cookie} if cookie else {})}
+        connection.request("POST", "/DeploymentService/LoginService", body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
 class Enrolment(unittest.TestCase):
     web_port = 8590
     block = 60
@@ -60,20 +75,8 @@ class Enrolment(unittest.TestCase):
         found = self.server.call("SecurityService", "ListSecurityEvents", page_size=200).events
         return [event for event in found if event.kind == kind and mac in (None, event.mac)]
 
-    def talk(self, body, port=None, source="127.200.0.1", cookie="", certificate=None, key=None):
-        """One message; status and body of the answer."""
-        context = ssl._create_unverified_context()
-        if certificate:
-            context.load_cert_chain(certificate, key)
-        connection = http.client.HTTPSConnection("127.0.0.1", port or self.server.phone, context=context, timeout=10,
-                                                 source_address=(source, 0))
-        try:
-            headers = {"Content-Type": "text/xml", **({"Cookie": cookie} if cookie else {})}
-            connection.request("POST", "/DeploymentService/LoginService", body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
+    def talk(self, body, port=None, **how):
+        return talk(body, port or self.server.phone, **how)
 
     def assert_no_key(self, answer):
         self.assertNotIn("WriteItems", answer)
@@ -234,6 +237,16 @@ class ImpostorTest(Enrolment):
         self.assert_no_key(answer)
         self.assertTrue(self.events("KNOCK_EXPIRED", mac))
 
+    def test_a_stranger_whose_first_word_is_solicited(self):
+        """Into a location whose phones are being provisioned: it becomes a device, and gets nothing uncalled-for."""
+        self.phones(1)
+        self.finished(self.server.deploy(self.place), 1)
+        mac = "00:1A:E8:00:00:97"
+        status, answer = self.talk(message(mac, "solicited"), source=f"127.{self.block}.9.9")
+        self.assertEqual(status, 200)
+        self.assert_no_key(answer)
+        self.assertTrue(self.events("CALL_WITHOUT_KNOCK", mac))
+
     def test_an_old_nonce_and_cookie(self):
         phones = self.phones(1)
         mac = phones.mac(1)
@@ -252,7 +265,7 @@ class AdmittedNetworksTest(unittest.TestCase):
         address = "SELECT host(ip_address) FROM device"
         harness.wait_for("the phone", lambda: server.sql(address) == [[phones.first]])
         for mac in (phones.mac(1), "00:1A:E8:00:00:98"):
-            Enrolment.talk(self, message(mac), port=server.phone)
+            talk(message(mac), server.phone)
         self.assertEqual(server.sql(address), [[phones.first]])
         self.assertEqual(server.log_text().count("NOT_ADMITTED"), 2)
 
