@@ -70,7 +70,7 @@ absl::StatusOr<base::Bytes> ReadSerial(const std::string& text) {
 v1::Certificate ToProto(const db::CertificateRecord& record) {
   v1::Certificate proto;
   proto.set_name(absl::StrCat("certificates/", record.id));
-  proto.set_internal_ca(absl::StrCat("internalCas/", record.ca_id));
+  if (record.ca_id) proto.set_internal_ca(absl::StrCat("internalCas/", *record.ca_id));
   proto.set_serial(HexLower(record.serial));
   proto.set_subject(record.subject);
   proto.set_kind(record.kind);

@@ -78,10 +78,11 @@ constexpr Query kDiscardKeys{"certificate_discard_keys",
 // The issuing CA goes along unless it is a root (C-01).
 constexpr Query kDeliverable{"certificate_deliverable", R"sql(
   SELECT c.der, c.serial,
-         CASE WHEN a.parent_id IS NULL AND cardinality(a.chain) = 0 THEN '{}'::bytea[]
+         CASE WHEN a.id IS NULL THEN c.chain
+              WHEN a.parent_id IS NULL AND cardinality(a.chain) = 0 THEN '{}'::bytea[]
               ELSE array_prepend(a.certificate, trim_array(a.chain, 1)) END,
          k.wrapped_key
-    FROM certificate c JOIN internal_ca a ON a.id = c.ca_id
+    FROM certificate c LEFT JOIN internal_ca a ON a.id = c.ca_id
     LEFT JOIN certificate_key k ON k.certificate_id = c.id
    WHERE c.id = $1 AND c.der IS NOT NULL)sql"};
 constexpr Query kGet{"certificate_get",
@@ -100,7 +101,7 @@ constexpr Query kListBySerial{"certificate_list_by_serial", "SELECT " CERTIFICAT
 CertificateRecord ToCertificate(const pqxx::row& row) {
   CertificateRecord record;
   record.id = row[0].as<std::int64_t>();
-  record.ca_id = row[1].as<std::int64_t>();
+  if (!row[1].is_null()) record.ca_id = row[1].as<std::int64_t>();
   record.serial = ToBytes(row[2]);
   record.kind = row[3].as<std::string>();
   record.state = row[4].as<std::string>();
@@ -151,7 +152,7 @@ absl::StatusOr<std::vector<std::int64_t>> InsertIntents(Tx& tx,
   std::vector<base::Bytes> serials, digests;
   std::vector<std::string> kinds, subjects, starts, ends, slots;
   for (const CertificateRecord& intent : intents) {
-    cas.push_back(intent.ca_id);
+    cas.push_back(intent.ca_id.value_or(0));
     serials.push_back(intent.serial);
     kinds.push_back(intent.kind);
     subjects.push_back(intent.subject);

@@ -18,13 +18,13 @@ namespace phonepki::db {
 
 struct CertificateRecord {
   std::int64_t id = 0;
-  std::int64_t ca_id = 0;
+  std::optional<std::int64_t> ca_id;  // none: imported from a file
   base::Bytes serial;
   std::string kind;
   std::string state;
   std::string subject;
   absl::Time not_before, not_after;
-  base::Bytes tbs_digest;
+  base::Bytes tbs_digest;  // empty: not signed here
   base::Bytes der, sha256;
   std::optional<std::int64_t> device_id;
   std::string mac;  // of the device, on reading
@@ -34,7 +34,7 @@ struct CertificateRecord {
   absl::Time created_at;
 };
 
-// What is to be delivered: certificate, its CA's parents without the root, the wrapped key (empty = erased).
+// What is to be delivered: certificate, its parents without the root, the wrapped key (empty = erased).
 struct DeliverableRecord {
   base::Bytes certificate;
   base::Bytes serial;

@@ -62,7 +62,7 @@ constexpr Query kSupersedeUnfinished{"deployment_supersede_unfinished", R"sql(
          attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now()
     FROM deployment d, device v
    WHERE d.id = $1 AND v.location_id = $2 AND job.device_id = v.id AND job.slot = d.slot
-     AND job.finished_at IS NULL AND job.deployment_id <> d.id
+     AND job.finished_at IS NULL AND job.deployment_id IS DISTINCT FROM d.id
      AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id))sql"};
 constexpr Query kCreateAll{"deployment_create_jobs", R"sql(
   INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline)
@@ -82,7 +82,7 @@ constexpr Query kSupersedeForDevices{"deployment_supersede_for_devices", R"sql(
          attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now()
     FROM device v, deployment d
    WHERE v.id = ANY($1::bigint[]) AND d.location_id = v.location_id AND d.active AND d.started_at IS NOT NULL
-     AND job.device_id = v.id AND job.slot = d.slot AND job.finished_at IS NULL AND job.deployment_id <> d.id
+     AND job.device_id = v.id AND job.slot = d.slot AND job.finished_at IS NULL AND job.deployment_id IS DISTINCT FROM d.id
      AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id))sql"};
 constexpr Query kCreateForDevices{"deployment_create_jobs_for_devices", R"sql(
   INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline)

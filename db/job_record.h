@@ -46,6 +46,7 @@ inline constexpr char kDeadline[] = "DEADLINE";
 inline constexpr char kCancelled[] = "CANCELLED_BY_OPERATOR";
 inline constexpr char kRetried[] = "RETRIED_BY_OPERATOR";
 inline constexpr char kSuperseded[] = "SUPERSEDED_BY_DEPLOYMENT";
+inline constexpr char kSupersededByOperator[] = "SUPERSEDED_BY_OPERATOR";
 inline constexpr char kContacted[] = "PHONE_CONTACTED";
 inline constexpr char kSlotNotSupported[] = "SLOT_NOT_SUPPORTED";
 inline constexpr char kAwaitingSecureContact[] = "AWAITING_SECURE_CONTACT";
@@ -65,7 +66,7 @@ struct JobFence {
 
 struct JobRecord {
   std::int64_t id = 0;
-  std::int64_t deployment_id = 0;
+  std::int64_t deployment_id = 0;  // 0: manual, for what is imported into the slot
   std::int64_t device_id = 0;
   std::int64_t location_id = 0;
   std::string mac;  // of the device
@@ -81,6 +82,8 @@ struct JobRecord {
   absl::Time run_at;
   absl::Time deadline;
   std::optional<absl::Time> finished_at;
+
+  bool is_manual() const { return deployment_id == 0; }
 };
 
 struct JobEventRecord {

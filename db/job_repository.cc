@@ -212,8 +212,8 @@ constexpr Query kCancelOfDevice{"job_cancel_of_device", CANCEL_SET "device_id = 
 #define RETRY_SET                                                                             \
   "UPDATE job SET state = 'scheduled', reason = 'RETRIED_BY_OPERATOR', reason_text = '', "    \
   "attempt = attempt + 1, failures = 0, unanswered = 0, run_at = now(), finished_at = NULL, " \
-  "deadline = now() + d.job_deadline FROM deployment d WHERE d.id = job.deployment_id "       \
-  "AND job.state IN ('failed', 'timed_out', 'cancelled') "                                    \
+  "deadline = now() + coalesce(manual_deadline, (SELECT d.job_deadline FROM deployment d "    \
+  "WHERE d.id = job.deployment_id)) WHERE job.state IN ('failed', 'timed_out', 'cancelled') " \
   "AND NOT EXISTS (SELECT 1 FROM job other WHERE other.device_id = job.device_id "            \
   "AND other.slot = job.slot AND other.finished_at IS NULL) AND "
 constexpr Query kRetry{"job_retry", RETRY_SET "job.id = $1"};

@@ -7,7 +7,7 @@ namespace phonepki::db {
 JobRecord ToJob(const pqxx::row& row, int first) {
   JobRecord job;
   job.id = row[first].as<std::int64_t>();
-  job.deployment_id = row[first + 1].as<std::int64_t>();
+  job.deployment_id = row[first + 1].as<std::int64_t>(0);
   job.device_id = row[first + 2].as<std::int64_t>();
   job.location_id = row[first + 3].as<std::int64_t>();
   job.mac = row[first + 4].as<std::string>();

@@ -115,6 +115,11 @@ std::string Phone::WriteItem(const Item& item) {
 }
 
 std::string Phone::WriteWebCertificate(const Item& item) {
+  if (item.value.empty() && !rejects_) {
+    Record("write_deleted");
+    Activate(world_.factory);
+    return "";
+  }
   std::optional<Credential> credential = OpenPkcs12(DecodeBase64(item.value), world_.options.wbm_passphrase);
   if (!credential || rejects_) {
     Record("write_rejected");

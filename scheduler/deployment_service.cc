@@ -221,6 +221,7 @@ grpc::Status DeploymentService::ListCertificateTypes(grpc::ServerContext* contex
       context, "/phonepki.deployment.v1.DeploymentService/ListCertificateTypes",
       [&](const Caller&) -> absl::Status {
         for (const provisioning::CertificateSlot& slot : slots_.slots()) {
+          if (slot.holds == provisioning::CertificateSlot::Holds::kSettings) continue;
           v1::CertificateType* type = response->add_certificate_types();
           type->set_name(slot.name);
           type->set_title(slot.title);

@@ -44,7 +44,7 @@ v1::JobState StateOf(const std::string& name) {
 v1::Job ToProto(const db::JobRecord& job) {
   v1::Job proto;
   proto.set_name(absl::StrCat("jobs/", job.id));
-  proto.set_deployment(absl::StrCat("deployments/", job.deployment_id));
+  if (job.deployment_id != 0) proto.set_deployment(absl::StrCat("deployments/", job.deployment_id));
   proto.set_device(absl::StrCat("devices/", job.mac));
   proto.set_location(absl::StrCat("locations/", job.location_id));
   proto.set_slot(job.slot);

@@ -35,6 +35,8 @@
 #include "provisioning/delivery/phone_dialogue.h"
 #include "provisioning/delivery/probe_worker.h"
 #include "provisioning/devices/device_service.h"
+#include "provisioning/manual/manual_deployment_service.h"
+#include "provisioning/manual/phone_settings_service.h"
 #include "provisioning/phone/dcmp.h"
 #include "provisioning/phone/http_door.h"
 #include "provisioning/pki/pki_service.h"
@@ -196,6 +198,8 @@ struct Server::Parts {
   std::unique_ptr<provisioning::SecureCredentials> secure_credentials;
   std::unique_ptr<provisioning::SecurityPins> pins;
   std::unique_ptr<provisioning::SecureModeDataCodec> codec;
+  std::unique_ptr<provisioning::ManualDeployment> manual;
+  std::unique_ptr<provisioning::PhoneSettings> settings;
   provisioning::SlotTable slots;
   provisioning::Placement placement;
   provisioning::DeliveryOptions delivery;
@@ -218,6 +222,8 @@ struct Server::Parts {
   std::unique_ptr<provisioning::DeviceService> device_service;
   std::unique_ptr<provisioning::LocationService> location_service;
   std::unique_ptr<provisioning::SecurityService> security_service;
+  std::unique_ptr<provisioning::ManualDeploymentService> manual_service;
+  std::unique_ptr<provisioning::PhoneSettingsService> settings_service;
   std::unique_ptr<scheduler::DeploymentService> deployment_service;
   std::unique_ptr<scheduler::JobService> job_service;
   std::unique_ptr<grpc::Server> grpc;
@@ -343,6 +349,12 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
                                                                      clock, [this] { Wake(); });
   deployment_service = std::make_unique<scheduler::DeploymentService>(database, slots, config.job.deadline,
                                                                       [this] { Wake(); });
+  manual = std::make_unique<provisioning::ManualDeployment>(database, *issuance, *keystore, slots, clock,
+                                                            config.job.deadline, [this] { Wake(); });
+  manual_service = std::make_unique<provisioning::ManualDeploymentService>(database, *manual);
+  settings = std::make_unique<provisioning::PhoneSettings>(database, slots, clock, config.job.deadline,
+                                                           [this] { Wake(); });
+  settings_service = std::make_unique<provisioning::PhoneSettingsService>(database, slots, *settings);
   job_service = std::make_unique<scheduler::JobService>(database, [this] { Wake(); });
 
   std::shared_ptr<grpc::ServerCredentials> security = grpc::InsecureServerCredentials();
@@ -373,6 +385,8 @@ absl::Status Server::Parts::OpenApi(ca::DoorCredentials& credentials) {
         static_cast<grpc::Service*>(location_service.get()),
         static_cast<grpc::Service*>(security_service.get()),
         static_cast<grpc::Service*>(deployment_service.get()),
+        static_cast<grpc::Service*>(manual_service.get()),
+        static_cast<grpc::Service*>(settings_service.get()),
         static_cast<grpc::Service*>(job_service.get())}) {
     builder.RegisterService(service);
   }

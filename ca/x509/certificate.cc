@@ -17,6 +17,7 @@ namespace phonepki::ca {
 namespace {
 
 using BioPtr = OpenSslPtr<BIO, BIO_free_all>;
+using ExtendedKeyUsagePtr = OpenSslPtr<EXTENDED_KEY_USAGE, EXTENDED_KEY_USAGE_free>;
 using X509Stack = OpenSslPtr<STACK_OF(X509), [](STACK_OF(X509) * stack) { sk_X509_free(stack); }>;
 
 absl::Status Malformed(const std::string& what) {
@@ -79,6 +80,19 @@ SubjectAltNames AlternativeNames(const X509* certificate) {
   return names;
 }
 
+std::vector<std::string> ExtendedKeyUsage(const X509* certificate) {
+  std::vector<std::string> purposes;
+  const ExtendedKeyUsagePtr list(
+      static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(certificate, NID_ext_key_usage, nullptr, nullptr)));
+  for (int i = 0; list != nullptr && i < sk_ASN1_OBJECT_num(list.get()); ++i) {
+    char dotted[128];
+    if (OBJ_obj2txt(dotted, sizeof dotted, sk_ASN1_OBJECT_value(list.get(), i), /*no_name=*/1) > 0) {
+      purposes.emplace_back(dotted);
+    }
+  }
+  return purposes;
+}
+
 std::string PublicKeyName(X509* certificate, const base::Bytes& spki) {
   const auto algorithm = AlgorithmOfSpki(spki);
   if (algorithm.ok()) return PrintKeyAlgorithm(*algorithm);
@@ -138,6 +152,7 @@ absl::StatusOr<CertificateInfo> ParseCertificate(const base::Bytes& der) {
   info.ski = ToBytes(X509_get0_subject_key_id(x509));
   info.aki = ToBytes(X509_get0_authority_key_id(x509));
   info.names = AlternativeNames(x509);
+  info.extended_key_usage = ExtendedKeyUsage(x509);
   info.self_signed =
       info.subject_der == info.issuer_der && X509_self_signed(x509, /*verify_signature=*/1) == 1;
   ERR_clear_error();

@@ -36,6 +36,7 @@ struct CertificateInfo {
   base::Bytes ski;  // empty if absent
   base::Bytes aki;  // key identifier only; empty if absent
   SubjectAltNames names;
+  std::vector<std::string> extended_key_usage;  // dotted; empty if absent, which restricts nothing
   bool self_signed = false;  // subject equals issuer and the signature verifies with its own key
 };
 

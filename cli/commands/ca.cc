@@ -2,9 +2,6 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 
-#include <termios.h>
-#include <unistd.h>
-
 #include "base/error.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/common.h"
@@ -173,23 +170,6 @@ Command Generate() {
   return command;
 }
 
-// Asks on the terminal, without showing what is typed.
-std::string AskPassphrase(Environment& environment) {
-  environment.err << "Passphrase: " << std::flush;
-  termios before{};
-  const bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-  if (terminal) {
-    termios silent = before;
-    silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-  }
-  std::string line;
-  std::getline(environment.in, line);
-  if (terminal) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-  environment.err << '\n';
-  return line;
-}
-
 Command Import() {
   struct Arguments {
     std::string file, name, description, passphrase_file;
@@ -224,10 +204,7 @@ Command Import() {
     request.set_validate_only(args->dry_run);
     ASSIGN_OR_RETURN(*request.mutable_pkcs12(), ReadFile(args->file, session.environment(), "file"));
     if (!args->passphrase_file.empty()) {
-      ASSIGN_OR_RETURN(std::string text,
-                       ReadFile(args->passphrase_file, session.environment(), "passphrase-file"));
-      text.resize(std::min(text.size(), text.find_first_of("\r\n")));
-      request.set_passphrase(text);
+      ASSIGN_OR_RETURN(*request.mutable_passphrase(), ReadPassphrase(session, args->passphrase_file));
     } else if (session.environment().in_is_terminal) {
       request.set_passphrase(AskPassphrase(session.environment()));
     }

@@ -1,4 +1,4 @@
-// Certificates that the internal CAs issued.
+// Certificates that the internal CAs issued, or that came from files.
 #include "cli/commands/commands.h"
 #include "cli/commands/common.h"
 #include "phonepki/ca/v1/certificate.grpc.pb.h"
@@ -104,9 +104,10 @@ Command CertificateCommand() {
   Command command;
   command.name = "certificate";
   command.aliases = {"cert"};
-  command.summary = "Certificates that the internal CAs issued";
+  command.summary = "Certificates: what was issued; import, activate and delete by hand";
   command.examples = {"phonepki certificate list --device 00:1A:E8:00:00:01"};
   command.commands = {List(), Get()};
+  for (Command& verb : ManualDeploymentCommands()) command.commands.push_back(std::move(verb));
   return command;
 }
 

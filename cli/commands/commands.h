@@ -15,6 +15,9 @@ Command DeploymentCommand();
 Command RolloutCommand();
 Command JobCommand();
 Command CertificateCommand();
+// import, activate and delete of "phonepki certificate".
+std::vector<Command> ManualDeploymentCommands();
+Command PolicyCommand();
 Command SecureModeCommand();
 Command StatusCommand();
 Command CompletionCommand();

@@ -1,10 +1,15 @@
 #include "cli/commands/common.h"
 
+#include <termios.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
 #include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
@@ -59,6 +64,33 @@ void AddCertificate(Sheet& sheet, const std::string& prefix, const ca::v1::Certi
   sheet.Add(absl::StrCat(prefix, "Key algorithm"), certificate.key_algorithm());
   sheet.Add(absl::StrCat(prefix, "SHA-256"), certificate.sha256_fingerprint());
   sheet.Add(absl::StrCat(prefix, "SHA-1"), certificate.sha1_fingerprint());
+}
+
+std::string AskPassphrase(Environment& environment) {
+  environment.err << "Passphrase: " << std::flush;
+  termios before{};
+  const bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+  if (terminal) {
+    termios silent = before;
+    silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+  }
+  std::string line;
+  std::getline(environment.in, line);
+  if (terminal) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+  environment.err << '\n';
+  return line;
+}
+
+absl::StatusOr<std::string> ReadPassphrase(Session& session, const std::string& path) {
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path, session.environment(), "passphrase-file"));
+  text.resize(std::min(text.size(), text.find_first_of("\r\n")));
+  return text;
+}
+
+std::string CertificateType(const std::string& text) {
+  if (absl::StartsWithIgnoreCase(text, "WBM Server Certificate")) return "wbm";
+  return absl::AsciiStrToLower(text);
 }
 
 absl::Status WriteOutput(Session& session, const std::string& path, const std::string& content, bool binary) {

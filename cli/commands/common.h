@@ -27,6 +27,14 @@ std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& texts)
 void AddCertificate(Sheet& sheet, const std::string& prefix, const ca::v1::CertificateSummary& certificate,
                     absl::TimeZone zone);
 
+// Asks on the terminal, without showing what is typed.
+std::string AskPassphrase(Environment& environment);
+// The first line of a file; "-" is standard input.
+absl::StatusOr<std::string> ReadPassphrase(Session& session, const std::string& path);
+
+// The words of the guide and of the API: "WBM Server Certificate (IP Phone)" is wbm.
+std::string CertificateType(const std::string& text);
+
 // Writes to a file, or to standard output when `path` is empty or "-".
 absl::Status WriteOutput(Session& session, const std::string& path, const std::string& content, bool binary);
 

@@ -24,12 +24,6 @@ Option IdArgument(std::string* name) {
   return Positional("ID", kNoun.argument, name).Required().Completing(kNoun.complete);
 }
 
-// The words of the guide and of the API.
-std::string CertificateType(const std::string& text) {
-  if (absl::StartsWithIgnoreCase(text, "WBM Server Certificate")) return "wbm";
-  return absl::AsciiStrToLower(text);
-}
-
 void ShowDeployment(Session& session, const v1::Deployment& deployment) {
   Sheet sheet;
   sheet.Add("Name", deployment.name());

@@ -50,13 +50,27 @@ void ShowDevice(Session& session, const v1::Device& device) {
     session.environment().out << '\n';
     Table table({{"SLOT"}, {"CERTIFICATE"}, {"SUBJECT", false, true}, {"VALID TO"}, {"SINCE"}, {"SERIAL"}});
     for (const v1::Slot& slot : device.slots()) {
-      const auto add = [&](const char* which, const v1::SlotCertificate& certificate) {
+      const auto add = [&](const std::string& which, const v1::SlotCertificate& certificate) {
         table.Add({slot.kind(), which, certificate.subject(),
                    TimeText(certificate.not_after(), session.zone()),
                    TimeText(certificate.since(), session.zone()), certificate.serial()});
       };
       if (slot.has_imported()) add("imported", slot.imported());
       if (slot.has_active()) add("active", slot.active());
+      for (const v1::CaPlace& place : slot.ca_places()) {
+        const std::string number = slot.ca_places_size() > 1 ? absl::StrCat(" [", place.position(), "]") : "";
+        if (place.has_imported()) add("imported" + number, place.imported());
+        if (place.has_active()) add("active" + number, place.active());
+      }
+    }
+    session.Print(table);
+  }
+  if (device.settings_size() > 0) {
+    session.environment().out << '\n';
+    Table table({{"SETTING"}, {"KEY"}, {"WANTED", false, true}, {"CONFIRMED", false, true}, {"SINCE"}});
+    for (const v1::Setting& setting : device.settings()) {
+      table.Add({setting.name(), setting.key(), setting.wanted(), setting.confirmed(),
+                 TimeText(setting.confirm_time(), session.zone())});
     }
     session.Print(table);
   }

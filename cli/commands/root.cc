@@ -85,9 +85,10 @@ Command RootCommand() {
       "phonepki location create Bremen --cidr 10.1.0.0/16",
       "phonepki deployment create --location Bremen --connector WBM --deploy-date now --activate",
       "phonepki rollout watch"};
-  root.commands = {CaCommand(),          PluginCommand(),     ConnectorCommand(), LocationCommand(),
-                   DeviceCommand(),      DeploymentCommand(), RolloutCommand(),   JobCommand(),
-                   CertificateCommand(), SecureModeCommand(), StatusCommand(),    CompletionCommand()};
+  root.commands = {CaCommand(),          PluginCommand(),     ConnectorCommand(),  LocationCommand(),
+                   DeviceCommand(),      DeploymentCommand(), RolloutCommand(),    JobCommand(),
+                   CertificateCommand(), PolicyCommand(),     SecureModeCommand(), StatusCommand(),
+                   CompletionCommand()};
   return root;
 }
 

@@ -1,4 +1,5 @@
 // The half of the dialogue that brings a certificate into a slot: write, read back, and what follows from it.
+#include <algorithm>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -7,10 +8,13 @@
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
 #include "db/deployment_repository.h"
+#include "db/setting_repository.h"
+#include "db/slot_repository.h"
 #include "provisioning/delivery/phone_dialogue.h"
 #include "provisioning/delivery/phone_text.h"
 #include "provisioning/delivery/session_cookie.h"
 #include "provisioning/delivery/slot_items.h"
+#include "provisioning/pki/trusted_ca.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -20,7 +24,68 @@ using phone::Item;
 using phone::ReplyStatus;
 using phone::WorkpointMessage;
 
-constexpr int kMaxAnchors = 10;
+// Of an automatic deployment of CA certificates: what it brings to each place of the slot, the newest first
+// (current, then next). A place that gets none stays as it is on the phone.
+absl::StatusOr<std::vector<base::Bytes>> DeployedCas(db::Tx& tx, const CertificateSlot& slot,
+                                                     const db::JobRecord& job) {
+  return db::ListDeployedAnchors(tx, job.deployment_id, slot.places());
+}
+
+absl::StatusOr<std::vector<Item>> CaItems(db::Tx& tx, const CertificateSlot& slot, const db::JobRecord& job) {
+  std::vector<Item> items;
+  if (job.is_manual()) {
+    ASSIGN_OR_RETURN(std::vector<db::CaPlaceRecord> places, db::ListCaPlaces(tx, job.device_id, job.slot));
+    for (const db::CaPlaceRecord& place : places) {
+      if (place.wanted == db::CaPlaceRecord::Wanted::kActivate) {
+        items.push_back(CaItem(slot, place.position, place.imported->der));
+      } else if (place.wanted == db::CaPlaceRecord::Wanted::kRemove) {
+        items.push_back(DeletionItem(slot, place.position));
+      }
+    }
+    return items;
+  }
+  ASSIGN_OR_RETURN(std::vector<base::Bytes> anchors, DeployedCas(tx, slot, job));
+  for (const base::Bytes& anchor : anchors) {
+    items.push_back(CaItem(slot, slot.first_place() + static_cast<int>(items.size()), anchor));
+  }
+  return items;
+}
+
+// The phone has taken CaItems().
+absl::Status SettleCas(db::Tx& tx, const CertificateSlot& slot, const db::JobRecord& job) {
+  if (job.is_manual()) return db::SettleWantedCas(tx, job.device_id, job.slot);
+  ASSIGN_OR_RETURN(std::vector<base::Bytes> anchors, DeployedCas(tx, slot, job));
+  ASSIGN_OR_RETURN(std::vector<db::TrustedCaRecord> cas, ReadTrustedCas(anchors));
+  ASSIGN_OR_RETURN(std::vector<std::int64_t> ids, db::KeepTrustedCas(tx, cas));
+  std::vector<std::int64_t> positions;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    positions.push_back(slot.first_place() + static_cast<int>(i));
+  }
+  return db::SetActiveCas(tx, job.device_id, job.slot, positions, ids);
+}
+
+// What the phone is to be told. A word that the table does not know any more is told as it is: the phone will
+// say what it thinks of it.
+absl::StatusOr<std::vector<Item>> WantedSettings(db::Tx& tx, const CertificateSlot& slot,
+                                                 const db::JobRecord& job) {
+  ASSIGN_OR_RETURN(std::vector<db::SettingRecord> wanted, db::ListSettings(tx, job.device_id, job.slot));
+  std::vector<Item> items;
+  for (const SettingItem& setting : slot.settings) {
+    for (const db::SettingRecord& record : wanted) {
+      if (record.key != setting.key) continue;
+      Item& item = items.emplace_back(Item{setting.item, std::nullopt, record.wanted, ""});
+      for (const auto& [word, value] : setting.values) {
+        if (word == record.wanted) item.value = value;
+      }
+    }
+  }
+  return items;
+}
+
+// A manual job without a certificate: the phone is to delete the one that it has.
+bool IsDeletion(const CertificateSlot& slot, const db::JobRecord& job) {
+  return job.is_manual() && slot.holds == CertificateSlot::Holds::kCertificate && !job.certificate_id;
+}
 
 // A refusal that will be the same next time.
 bool IsHopeless(const std::string& item_status) {
@@ -75,9 +140,15 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
                                       phone::PrintReason(contact.message.reason), options_.session_timeout,
                                       db::job_reason::kInSession, "the phone has called"));
   if (answer.slot->holds == CertificateSlot::Holds::kCaCertificates) {
-    ASSIGN_OR_RETURN(std::vector<base::Bytes> anchors,
-                     db::ListDeployedAnchors(tx, job.deployment_id, kMaxAnchors));
-    answer.items = CaItems(*answer.slot, anchors);
+    ASSIGN_OR_RETURN(answer.items, CaItems(tx, *answer.slot, job));
+    return answer;
+  }
+  if (answer.slot->holds == CertificateSlot::Holds::kSettings) {
+    ASSIGN_OR_RETURN(answer.items, WantedSettings(tx, *answer.slot, job));
+    return answer;
+  }
+  if (IsDeletion(*answer.slot, job)) {
+    answer.items = {DeletionItem(*answer.slot, answer.slot->first_place())};
     return answer;
   }
   if (job.certificate_id) {
@@ -157,6 +228,10 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnWriteReply(db::Tx& tx, db
     }
     return answer;
   }
+  if (IsDeletion(*slot, job)) {
+    RETURN_IF_ERROR(db::RemoveActive(tx, job.device_id, job.slot));
+    return Succeed(tx, session, job, db::job_reason::kAccepted, "the phone has deleted its certificate");
+  }
   if (slot->info_item.empty() && slot->proof == CertificateSlot::Proof::kAccepted) {
     return Succeed(tx, session, job, db::job_reason::kAccepted,
                    "the phone accepted it; nothing tells more about this slot");
@@ -174,6 +249,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, cons
   ASSIGN_OR_RETURN(const CertificateSlot* slot, SlotOf(job));
   // The answer to the write got lost and the phone says it again: so do we.
   if (message.action == "WriteItems") return AskForInfo(*slot);
+  if (slot->holds == CertificateSlot::Holds::kSettings)
+    return OnSettingsRead(tx, session, job, *slot, message);
   const std::string info = InfoOf(*slot, message);
   RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, job.slot, info));
   const std::string serial = SerialOf(*slot, info);
@@ -213,6 +290,33 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, cons
   return answer;
 }
 
+absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnSettingsRead(db::Tx& tx,
+                                                                    const db::SessionRecord& session,
+                                                                    const db::JobRecord& job,
+                                                                    const CertificateSlot& slot,
+                                                                    const WorkpointMessage& message) {
+  ASSIGN_OR_RETURN(std::vector<Item> wanted, WantedSettings(tx, slot, job));
+  bool told_all = true;
+  for (const Item& item : wanted) {
+    const auto read = std::find_if(message.items.begin(), message.items.end(),
+                                   [&](const Item& one) { return one.name == item.name; });
+    // Some settings can be written and not read.
+    const bool told = read != message.items.end() && read->status.empty();
+    told_all &= told;
+    if (!told || read->value == item.value) continue;
+    RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
+                         absl::StrCat("the phone reads back ", item.name, " = \"", Clip(read->value, 80),
+                                      "\" instead of \"", item.value, "\""),
+                         false));
+    return Close(tx, session);
+  }
+  RETURN_IF_ERROR(db::ConfirmSettings(tx, job.device_id, job.slot));
+  return told_all
+             ? Succeed(tx, session, job, db::job_reason::kVerified, "the phone reads back the new settings")
+             : Succeed(tx, session, job, db::job_reason::kAccepted,
+                       "the phone accepted the settings and does not tell all of them");
+}
+
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Succeed(db::Tx& tx, const db::SessionRecord& session,
                                                              const db::JobRecord& job,
                                                              const std::string& reason,
@@ -220,7 +324,10 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::Succeed(db::Tx& tx, const d
   db::JobRelease release{*session.job, db::job_state::kSucceeded, reason, text};
   release.unanswered = db::JobRelease::Unanswered::kReset;
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
-  if (job.certificate_id) {
+  ASSIGN_OR_RETURN(const CertificateSlot* slot, SlotOf(job));
+  if (slot->holds == CertificateSlot::Holds::kCaCertificates) {
+    RETURN_IF_ERROR(SettleCas(tx, *slot, job));
+  } else if (job.certificate_id) {
     RETURN_IF_ERROR(
         db::ActivateCertificates(tx, {job.device_id}, job.slot, {*job.certificate_id}, options_.erase_keys));
   }

@@ -161,7 +161,7 @@ std::vector<db::KnockOrder> KnockWorker::Issue(const std::vector<Claimed>& claim
   absl::flat_hash_map<std::int64_t, std::string> locations;
   absl::Status looked_up = database_.InTransaction("knock_deployments", [&](db::Tx& tx) -> absl::Status {
     for (const Claimed& item : claimed) {
-      if (!deployments.contains(item.job.deployment_id)) {
+      if (!item.job.is_manual() && !deployments.contains(item.job.deployment_id)) {
         ASSIGN_OR_RETURN(deployments[item.job.deployment_id], db::FindDeployment(tx, item.job.deployment_id));
       }
       if (!locations.contains(item.device.location_id)) {
@@ -171,13 +171,17 @@ std::vector<db::KnockOrder> KnockWorker::Issue(const std::vector<Claimed>& claim
     }
     return absl::OkStatus();
   });
-  // CA certificates need none of their own.
+  // CA certificates need none of their own; what is imported by hand is there already.
   std::vector<absl::StatusOr<std::int64_t>> certificates(claimed.size(), 0);
   if (looked_up.ok()) {
     for (std::size_t i = 0; i < claimed.size(); ++i) {
       const Claimed& item = claimed[i];
       const CertificateSlot& slot = *options_.slots->Find(item.job.slot);
-      if (slot.holds == CertificateSlot::Holds::kCaCertificates) continue;
+      if (slot.holds != CertificateSlot::Holds::kCertificate) continue;
+      if (item.job.is_manual()) {
+        certificates[i] = item.job.certificate_id.value_or(0);
+        continue;
+      }
       ordering.push_back(i);
       orders.push_back({item.device.id,
                         item.job.slot,

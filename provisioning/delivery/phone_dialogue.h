@@ -128,6 +128,9 @@ class PhoneDialogue {
   static Answer AskForInfo(const CertificateSlot& slot);
   // The job's slot; kNotFound when the table does not have it any more.
   absl::StatusOr<const CertificateSlot*> SlotOf(const db::JobRecord& job) const;
+  absl::StatusOr<Answer> OnSettingsRead(db::Tx& tx, const db::SessionRecord& session,
+                                        const db::JobRecord& job, const CertificateSlot& slot,
+                                        const phone::WorkpointMessage& message);
   // Ends a delivery that needs no further proof.
   absl::StatusOr<Answer> Succeed(db::Tx& tx, const db::SessionRecord& session, const db::JobRecord& job,
                                  const std::string& reason, const std::string& text);

@@ -1,7 +1,6 @@
 #include "provisioning/delivery/slot_items.h"
 
 #include <optional>
-#include <utility>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
@@ -44,19 +43,22 @@ absl::StatusOr<phone::Item> CertificateItem(const CertificateSlot& slot,
                      absl::Base64Escape(absl::string_view(pkcs12.view().data(), pkcs12.size())), ""};
 }
 
-std::vector<phone::Item> CaItems(const CertificateSlot& slot, const std::vector<base::Bytes>& certificates) {
-  const std::pair<int, int> indexes = slot.indexes.value_or(std::pair(0, 0));
-  std::vector<phone::Item> items;
-  for (const base::Bytes& certificate : certificates) {
-    const int index = indexes.first + static_cast<int>(items.size());
-    if (index > indexes.second) break;
-    items.push_back(
-        {slot.item, slot.indexes ? std::optional<int>(index) : std::nullopt, ca::ToPem(certificate), ""});
-  }
-  return items;
+phone::Item DeletionItem(const CertificateSlot& slot, int position) {
+  return {slot.item, slot.indexes ? std::optional<int>(position) : std::nullopt, "", ""};
+}
+
+phone::Item CaItem(const CertificateSlot& slot, int position, const base::Bytes& certificate) {
+  phone::Item item = DeletionItem(slot, position);
+  item.value = ca::ToPem(certificate);
+  return item;
 }
 
 std::vector<phone::Item> InfoItems(const CertificateSlot& slot) {
+  if (slot.holds == CertificateSlot::Holds::kSettings) {
+    std::vector<phone::Item> items;
+    for (const SettingItem& setting : slot.settings) items.push_back({setting.item, std::nullopt, "", ""});
+    return items;
+  }
   if (slot.info_item.empty()) return {};
   return {{slot.info_item, FirstIndex(slot), "", ""}};
 }

@@ -21,11 +21,12 @@ absl::StatusOr<phone::Item> CertificateItem(const CertificateSlot& slot,
                                             const db::DeliverableRecord& deliverable,
                                             const Issuance& issuance, const DeliveryOptions& options);
 
-// One item per CA certificate, first index first (current, then next); certificates beyond the last index are
-// left out. An index that gets none stays as it is on the phone.
-std::vector<phone::Item> CaItems(const CertificateSlot& slot, const std::vector<base::Bytes>& certificates);
+// What empties a place of the slot: the item without a value (U4). `position` is that of a CA slot.
+phone::Item DeletionItem(const CertificateSlot& slot, int position);
+// The item of one place of a CA slot.
+phone::Item CaItem(const CertificateSlot& slot, int position, const base::Bytes& certificate);
 
-// What to ask after the write; empty: nothing tells.
+// What to ask after the write; empty: nothing tells. Settings are read as they are written.
 std::vector<phone::Item> InfoItems(const CertificateSlot& slot);
 
 // The value of the slot's info item as the phone said it, at most 8000 octets.

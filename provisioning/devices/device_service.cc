@@ -14,6 +14,8 @@
 #include "db/device_repository.h"
 #include "db/job_repository.h"
 #include "db/location_repository.h"
+#include "db/setting_repository.h"
+#include "db/slot_repository.h"
 #include "provisioning/devices/device_import.h"
 #include "provisioning/devices/location_name.h"
 
@@ -57,6 +59,23 @@ void Fill(const db::SlotCertificateRecord& record, v1::SlotCertificate* proto) {
   proto->set_subject(record.subject);
   *proto->mutable_not_after() = base::rpc::ToProto(record.not_after);
   *proto->mutable_since() = base::rpc::ToProto(record.since);
+}
+
+void Fill(const db::TrustedCaRecord& ca, absl::Time since, v1::SlotCertificate* proto) {
+  proto->set_serial(ca::HexLower(ca.serial));
+  proto->set_subject(ca.subject);
+  proto->set_sha256_fingerprint(ca::HexLower(ca.sha256));
+  *proto->mutable_not_after() = base::rpc::ToProto(ca.not_after);
+  *proto->mutable_since() = base::rpc::ToProto(since);
+}
+
+v1::Slot* SlotOf(v1::Device& device, const std::string& kind) {
+  for (v1::Slot& slot : *device.mutable_slots()) {
+    if (slot.kind() == kind) return &slot;
+  }
+  v1::Slot* added = device.add_slots();
+  added->set_kind(kind);
+  return added;
 }
 
 absl::StatusOr<db::DeviceFilter> ReadFilter(db::Tx& tx, const v1::ListDevicesRequest& request) {
@@ -130,11 +149,27 @@ RPC(GetDevice) {
     v1::Device proto = ToProto(device, location.display_name);
     ASSIGN_OR_RETURN(std::vector<db::SlotRecord> slots, db::GetSlots(tx, device.id));
     for (const db::SlotRecord& slot : slots) {
-      auto* added = proto.add_slots();
-      added->set_kind(slot.slot);
+      auto* added = SlotOf(proto, slot.slot);
       added->set_read_back(slot.read_back);
       if (slot.imported) Fill(*slot.imported, added->mutable_imported());
       if (slot.active) Fill(*slot.active, added->mutable_active());
+    }
+    ASSIGN_OR_RETURN(std::vector<db::CaPlaceRecord> places, db::ListCaPlaces(tx, device.id, ""));
+    for (const db::CaPlaceRecord& place : places) {
+      auto* added = SlotOf(proto, place.slot)->add_ca_places();
+      added->set_position(place.position);
+      if (place.imported) Fill(*place.imported, *place.imported_at, added->mutable_imported());
+      if (place.active) Fill(*place.active, *place.active_at, added->mutable_active());
+    }
+    ASSIGN_OR_RETURN(std::vector<db::SettingRecord> settings, db::ListSettings(tx, device.id, ""));
+    for (const db::SettingRecord& setting : settings) {
+      auto* added = proto.add_settings();
+      added->set_name(setting.slot);
+      added->set_key(setting.key);
+      added->set_wanted(setting.wanted);
+      added->set_confirmed(setting.confirmed.value_or(""));
+      if (setting.confirmed_at) *added->mutable_confirm_time() = base::rpc::ToProto(*setting.confirmed_at);
+      added->set_override_reason(setting.override_reason);
     }
     ASSIGN_OR_RETURN(db::InventoryItems items, db::GetInventory(tx, device.id));
     for (const auto& [name, value] : items) {

@@ -110,12 +110,15 @@ absl::Status Issuance::Prepare(const Source& source, const std::string& kind, co
 absl::Status Issuance::RecordIntents(std::vector<Draft*>& drafts) {
   return database_.InTransaction("issuance_intents", [&](db::Tx& tx) -> absl::Status {
     std::vector<db::JobFence> fences;
-    for (Draft* draft : drafts) fences.push_back(draft->order->job);
+    for (Draft* draft : drafts) {
+      if (draft->order->job.job_id != 0) fences.push_back(draft->order->job);
+    }
     ASSIGN_OR_RETURN(std::vector<std::int64_t> held, db::HeldJobs(tx, fences));
     const absl::flat_hash_set<std::int64_t> held_jobs(held.begin(), held.end());
     std::map<std::int64_t, std::vector<Draft*>> by_ca;
     for (Draft* draft : drafts) {
-      draft->status = held_jobs.contains(draft->order->job.job_id)
+      const std::int64_t job = draft->order->job.job_id;
+      draft->status = job == 0 || held_jobs.contains(job)
                           ? absl::OkStatus()
                           : absl::AbortedError("the job is in other hands by now");
       if (draft->status.ok()) by_ca[draft->source->ca.id].push_back(draft);
@@ -152,13 +155,15 @@ absl::Status Issuance::RecordIntents(std::vector<Draft*>& drafts) {
   });
 }
 
-absl::Status Issuance::SignAndStore(std::vector<Draft*>& drafts) {
+absl::Status Issuance::SignAndStore(std::vector<Draft*>& drafts, StoreWith store) {
   std::vector<std::int64_t> ids;
+  std::vector<IssuedForDevice> issued;
   std::vector<base::Bytes> ders, digests, wrapped_keys;
   for (Draft* draft : drafts) {
     if (!draft->status.ok()) continue;
     ASSIGN_OR_RETURN(draft->record.der, draft->source->issuer->Sign(*std::move(draft->permit)));
     ids.push_back(draft->record.id);
+    issued.push_back({draft->order->device_id, draft->record.id});
     ders.push_back(draft->record.der);
     digests.push_back(ca::Sha256(draft->record.der));
     ASSIGN_OR_RETURN(base::Secret key, draft->key->ToPkcs8Der());
@@ -166,11 +171,14 @@ absl::Status Issuance::SignAndStore(std::vector<Draft*>& drafts) {
     wrapped_keys.push_back(std::move(wrapped));
   }
   if (ids.empty()) return absl::OkStatus();
-  return database_.InTransaction(
-      "issuance_store", [&](db::Tx& tx) { return db::StoreIssued(tx, ids, ders, digests, wrapped_keys); });
+  return database_.InTransaction("issuance_store", [&](db::Tx& tx) -> absl::Status {
+    RETURN_IF_ERROR(db::StoreIssued(tx, ids, ders, digests, wrapped_keys));
+    return store(tx, issued);
+  });
 }
 
-std::vector<absl::StatusOr<std::int64_t>> Issuance::IssueBatch(const std::vector<CertificateOrder>& orders) {
+std::vector<absl::StatusOr<std::int64_t>> Issuance::IssueBatch(const std::vector<CertificateOrder>& orders,
+                                                               StoreWith store) {
   std::vector<Draft> drafts(orders.size());
   std::vector<std::int64_t> job_ids;
   for (const CertificateOrder& order : orders) job_ids.push_back(order.job.job_id);
@@ -199,12 +207,14 @@ std::vector<absl::StatusOr<std::int64_t>> Issuance::IssueBatch(const std::vector
     draft.status = Prepare(*draft.source, orders[i].kind, orders[i].names, draft);
     draft.record.device_id = orders[i].device_id;
     draft.record.slot = orders[i].slot;
-    draft.record.job_id = orders[i].job.job_id;
-    draft.record.job_attempt = orders[i].job.attempt;
+    if (orders[i].job.job_id != 0) {
+      draft.record.job_id = orders[i].job.job_id;
+      draft.record.job_attempt = orders[i].job.attempt;
+    }
     if (draft.status.ok()) fresh.push_back(&draft);
   }
   absl::Status batch = fresh.empty() ? absl::OkStatus() : RecordIntents(fresh);
-  if (batch.ok()) batch = SignAndStore(fresh);
+  if (batch.ok()) batch = SignAndStore(fresh, store);
   for (Draft* draft : fresh) {
     if (!batch.ok() && draft->status.ok()) draft->status = batch;
   }

@@ -10,6 +10,7 @@
 
 #include <absl/base/thread_annotations.h>
 #include <absl/container/flat_hash_map.h>
+#include <absl/functional/function_ref.h>
 #include <absl/status/statusor.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
@@ -31,9 +32,14 @@ struct CertificateOrder {
   std::int64_t device_id = 0;
   std::string slot;
   std::string kind;  // profile of the certificate: wbm, spe, tls-client
-  db::JobFence job;
+  db::JobFence job;  // job_id 0: none, the order is a person's
   std::int64_t connector_id = 0;
   ca::EndPointNames names;
+};
+
+struct IssuedForDevice {
+  std::int64_t device_id = 0;
+  std::int64_t certificate_id = 0;
 };
 
 struct ConnectorTestResult {
@@ -67,7 +73,13 @@ class Issuance {
   // names gets that one again. Refusals per order: CONNECTOR_DISABLED, PLUGIN_DISABLED, CA_DISABLED,
   // CA_EXPIRES_FIRST, SUBJECT_TAKEN (C-09), DEVICE_HAS_NO_IP, …; kAborted when the job is held by somebody
   // else by now.
-  std::vector<absl::StatusOr<std::int64_t>> IssueBatch(const std::vector<CertificateOrder>& orders);
+  std::vector<absl::StatusOr<std::int64_t>> IssueBatch(const std::vector<CertificateOrder>& orders) {
+    return IssueBatch(orders, [](db::Tx&, const std::vector<IssuedForDevice>&) { return absl::OkStatus(); });
+  }
+  // `store` runs in the transaction that makes the certificates known: either both last or neither.
+  using StoreWith = absl::FunctionRef<absl::Status(db::Tx&, const std::vector<IssuedForDevice>&)>;
+  std::vector<absl::StatusOr<std::int64_t>> IssueBatch(const std::vector<CertificateOrder>& orders,
+                                                       StoreWith store);
 
   // B-035: end to end, thrown away, audited, no subject claimed. Does not ask whether the connector is
   // enabled.
@@ -109,7 +121,7 @@ class Issuance {
   absl::Status Prepare(const Source& source, const std::string& kind, const ca::EndPointNames& names,
                        Draft& draft);
   absl::Status RecordIntents(std::vector<Draft*>& drafts);
-  absl::Status SignAndStore(std::vector<Draft*>& drafts);
+  absl::Status SignAndStore(std::vector<Draft*>& drafts, StoreWith store);
 
   db::Database& database_;
   const ca::Keystore& keystore_;

@@ -89,8 +89,12 @@ std::string PrintProof(CertificateSlot::Proof proof) {
 }
 
 std::string PrintSupport(const SlotSupport& support) {
-  if (!support.from) return support.family;
-  return absl::StrCat(support.family, " from V", support.from->version, " R", support.from->release);
+  std::string text = support.family;
+  if (support.from) absl::StrAppend(&text, " from V", support.from->version, " R", support.from->release);
+  if (support.before) {
+    absl::StrAppend(&text, " before V", support.before->version, " R", support.before->release);
+  }
+  return text;
 }
 
 std::optional<FirmwareVersion> ParseFirmwareVersion(const std::string& text) {
@@ -102,9 +106,10 @@ std::optional<FirmwareVersion> ParseFirmwareVersion(const std::string& text) {
 class SlotTableReader {
  public:
   absl::StatusOr<SlotTable> Read(const YAML::Node& root) {
-    RETURN_IF_ERROR(OnlyKeys(root, {"families", "slots"}));
+    RETURN_IF_ERROR(OnlyKeys(root, {"families", "slots", "settings"}));
     for (const YAML::Node& family : root["families"]) RETURN_IF_ERROR(ReadFamily(family));
     for (const YAML::Node& slot : root["slots"]) RETURN_IF_ERROR(ReadSlot(slot));
+    for (const YAML::Node& settings : root["settings"]) RETURN_IF_ERROR(ReadSettings(settings));
     for (const char* needed : {"wbm", "secure-mode"}) {
       if (table_.Find(needed) == nullptr) return Mistake(root, absl::StrCat("there is no slot ", needed));
     }
@@ -172,6 +177,52 @@ class SlotTableReader {
     return absl::OkStatus();
   }
 
+  absl::Status ReadSettings(const YAML::Node& node) {
+    RETURN_IF_ERROR(
+        OnlyKeys(node, {"name", "title", "service", "needs_ca", "items", "confirmed", "supported_by"}));
+    CertificateSlot slot;
+    slot.holds = CertificateSlot::Holds::kSettings;
+    slot.proof = CertificateSlot::Proof::kReadBack;
+    ASSIGN_OR_RETURN(slot.name, Text(node, "name", true));
+    if (table_.Find(slot.name) != nullptr) {
+      return Mistake(node, absl::StrCat("slot ", slot.name, " is there twice"));
+    }
+    ASSIGN_OR_RETURN(slot.title, Text(node, "title", true));
+    ASSIGN_OR_RETURN(slot.service, Text(node, "service", false));
+    ASSIGN_OR_RETURN(slot.confirmed, (Word<bool>(node, "confirmed", {{"true", true}, {"false", false}})));
+    ASSIGN_OR_RETURN(slot.needs_ca, Texts(node, "needs_ca"));
+    for (const std::string& name : slot.needs_ca) {
+      const CertificateSlot* needed = table_.Find(name);
+      if (needed == nullptr || needed->holds != CertificateSlot::Holds::kCaCertificates) {
+        return Mistake(node["needs_ca"], absl::StrCat(name, " is no slot of CA certificates"));
+      }
+    }
+    if (!node["items"].IsSequence() || node["items"].size() == 0) {
+      return Mistake(node, "items must be a list of items");
+    }
+    for (const YAML::Node& item : node["items"]) RETURN_IF_ERROR(ReadSettingItem(item, slot));
+    if (!slot.service.empty() && (slot.settings.size() != 1 || slot.settings[0].values.empty())) {
+      return Mistake(node, "a verification policy has one item, with values");
+    }
+    RETURN_IF_ERROR(ReadSupport(node["supported_by"], slot));
+    table_.slots_.push_back(std::move(slot));
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadSettingItem(const YAML::Node& node, CertificateSlot& slot) {
+    RETURN_IF_ERROR(OnlyKeys(node, {"key", "item", "values"}));
+    SettingItem setting;
+    ASSIGN_OR_RETURN(setting.key, Text(node, "key", true));
+    ASSIGN_OR_RETURN(setting.item, Text(node, "item", true));
+    for (const auto& value : node["values"]) {
+      if (!value.second.IsScalar())
+        return Mistake(value.second, "values must be word: what the phone is told");
+      setting.values.emplace_back(value.first.Scalar(), value.second.Scalar());
+    }
+    slot.settings.push_back(std::move(setting));
+    return absl::OkStatus();
+  }
+
   absl::Status ReadIndexes(const YAML::Node& node, CertificateSlot& slot) {
     if (!node) return absl::OkStatus();
     int first = 0, last = -1;
@@ -185,16 +236,18 @@ class SlotTableReader {
 
   absl::Status ReadSupport(const YAML::Node& node, CertificateSlot& slot) {
     for (const YAML::Node& entry : node) {
-      RETURN_IF_ERROR(OnlyKeys(entry, {"family", "from"}));
+      RETURN_IF_ERROR(OnlyKeys(entry, {"family", "from", "before"}));
       SlotSupport support;
       ASSIGN_OR_RETURN(support.family, Text(entry, "family", true));
       const auto known = std::any_of(table_.families_.begin(), table_.families_.end(),
                                      [&](const auto& family) { return family.name == support.family; });
       if (!known) return Mistake(entry, absl::StrCat("there is no family ", support.family));
-      ASSIGN_OR_RETURN(std::string from, Text(entry, "from", false));
-      if (!from.empty()) {
-        support.from = ParseFirmwareVersion(from);
-        if (!support.from) return Mistake(entry["from"], "from must be a firmware like V3 R1");
+      for (const auto& [key, limit] :
+           {std::pair("from", &support.from), std::pair("before", &support.before)}) {
+        ASSIGN_OR_RETURN(std::string text, Text(entry, key, false));
+        if (text.empty()) continue;
+        *limit = ParseFirmwareVersion(text);
+        if (!*limit) return Mistake(entry[key], absl::StrCat(key, " must be a firmware like V3 R1"));
       }
       slot.supported_by.push_back(std::move(support));
     }
@@ -232,12 +285,15 @@ const CertificateSlot* SlotTable::Find(const std::string& name) const {
 
 absl::StatusOr<const CertificateSlot*> SlotTable::Get(const std::string& name,
                                                       const std::string& field) const {
-  if (const CertificateSlot* slot = Find(name)) return slot;
+  const CertificateSlot* slot = Find(name);
+  if (slot != nullptr && slot->holds != CertificateSlot::Holds::kSettings) return slot;
+  std::vector<std::string> known;
+  for (const CertificateSlot& one : slots_) {
+    if (one.holds != CertificateSlot::Holds::kSettings) known.push_back(one.name);
+  }
   return base::InvalidField(
       field, "CERTIFICATE_TYPE",
-      absl::StrCat("\"", name.substr(0, 40), "\" is no certificate type; use ",
-                   absl::StrJoin(slots_, ", ",
-                                 [](std::string* out, const CertificateSlot& slot) { *out += slot.name; })));
+      absl::StrCat("\"", name.substr(0, 40), "\" is no certificate type; use ", absl::StrJoin(known, ", ")));
 }
 
 absl::StatusOr<const CertificateSlot*> SlotTable::ForDevice(const std::string& name,
@@ -251,6 +307,31 @@ absl::StatusOr<const CertificateSlot*> SlotTable::ForDevice(const std::string& n
   }
   RETURN_IF_ERROR(CheckSupport(*slot, device_type, software_version));
   return slot;
+}
+
+absl::StatusOr<const CertificateSlot*> SlotTable::PolicyFor(const std::string& service,
+                                                            const std::string& device_type,
+                                                            const std::string& software_version) const {
+  absl::Status why = base::WithReason(
+      absl::FailedPreconditionError(absl::StrCat("no phone has a verification policy of ", service)),
+      "SLOT_NOT_SUPPORTED");
+  for (const CertificateSlot& slot : slots_) {
+    if (slot.holds != CertificateSlot::Holds::kSettings || slot.service != service) continue;
+    why = CheckSupport(slot, device_type, software_version);
+    if (why.ok()) return &slot;
+  }
+  return why;
+}
+
+std::vector<std::string> SlotTable::PolicyServices() const {
+  std::vector<std::string> services;
+  for (const CertificateSlot& slot : slots_) {
+    if (slot.service.empty()) continue;
+    if (std::find(services.begin(), services.end(), slot.service) == services.end()) {
+      services.push_back(slot.service);
+    }
+  }
+  return services;
 }
 
 std::string SlotTable::FamilyOf(const std::string& device_type) const {
@@ -279,8 +360,15 @@ absl::Status SlotTable::CheckSupport(const CertificateSlot& slot, const std::str
   for (const SlotSupport& support : slot.supported_by) {
     if (support.family != family) continue;
     const std::optional<FirmwareVersion> firmware = ParseFirmwareVersion(software_version);
-    if (!support.from || !firmware || *firmware >= *support.from) return absl::OkStatus();
-    return refuse(absl::StrCat("it needs firmware V", support.from->version, " R", support.from->release));
+    if (!firmware) return absl::OkStatus();
+    if (support.from && *firmware < *support.from) {
+      return refuse(absl::StrCat("it needs firmware V", support.from->version, " R", support.from->release));
+    }
+    if (support.before && *firmware >= *support.before) {
+      return refuse(
+          absl::StrCat("it went with firmware V", support.before->version, " R", support.before->release));
+    }
+    return absl::OkStatus();
   }
   return refuse(absl::StrCat("phones of the family ", family, " do not have it"));
 }

@@ -23,10 +23,20 @@ std::optional<FirmwareVersion> ParseFirmwareVersion(const std::string& text);
 struct SlotSupport {
   std::string family;
   std::optional<FirmwareVersion> from;
+  std::optional<FirmwareVersion> before;
+};
+
+// One item of a group of settings.
+struct SettingItem {
+  std::string key;   // "level"
+  std::string item;  // of the phone
+  // Our words and what the phone is told; empty: any text, told as it is.
+  std::vector<std::pair<std::string, std::string>> values;
 };
 
 struct CertificateSlot {
-  enum class Holds { kCertificate, kCaCertificates };
+  // Settings are no certificates, but they decide what those are good for, and go the same way.
+  enum class Holds { kCertificate, kCaCertificates, kSettings };
   enum class Encoding { kPkcs12Base64, kPem };
   enum class Proof { kProbe, kReadBack, kAccepted, kSecureContact };
 
@@ -45,6 +55,16 @@ struct CertificateSlot {
   Proof proof = Proof::kAccepted;
   bool confirmed = false;
   std::vector<SlotSupport> supported_by;  // empty: every phone
+
+  // Of settings:
+  std::string service;  // whose servers the phone verifies by it: "sip"; empty: another kind of setting
+  std::vector<SettingItem> settings;
+  std::vector<std::string>
+      needs_ca;  // CA slots; without a CA in one of them verification locks the phone out
+
+  // Places are numbered as the item is; one without an index has place 0 alone.
+  int first_place() const { return indexes ? indexes->first : 0; }
+  int places() const { return indexes ? indexes->second - indexes->first + 1 : 1; }
 };
 
 std::string PrintProof(CertificateSlot::Proof proof);  // "read-back", as in the file
@@ -58,15 +78,22 @@ class SlotTable {
   static const SlotTable& BuiltIn();
   static const char* BuiltInText();
 
+  // Certificates, CA certificates and settings, in the order of the file.
   const std::vector<CertificateSlot>& slots() const { return slots_; }
   // Null when there is none.
   const CertificateSlot* Find(const std::string& name) const;
-  // kInvalidArgument CERTIFICATE_TYPE on `field`, listing the known ones.
+  // Of certificates. kInvalidArgument CERTIFICATE_TYPE on `field`, listing the known ones.
   absl::StatusOr<const CertificateSlot*> Get(const std::string& name, const std::string& field) const;
   // The slot, if that phone has it. kFailedPrecondition SLOT_NOT_SUPPORTED, for people: as CheckSupport(), or
   // the table does not have the slot any more.
   absl::StatusOr<const CertificateSlot*> ForDevice(const std::string& name, const std::string& device_type,
                                                    const std::string& software_version) const;
+  // The verification policy of a service on that phone: families differ. kFailedPrecondition
+  // SLOT_NOT_SUPPORTED, for people.
+  absl::StatusOr<const CertificateSlot*> PolicyFor(const std::string& service, const std::string& device_type,
+                                                   const std::string& software_version) const;
+  // Services that have a verification policy, in the order of the file.
+  std::vector<std::string> PolicyServices() const;
   // kFailedPrecondition SLOT_NOT_SUPPORTED, for people. A phone whose type or firmware is not known is tried.
   absl::Status CheckSupport(const CertificateSlot& slot, const std::string& device_type,
                             const std::string& software_version) const;

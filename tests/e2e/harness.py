@@ -41,6 +41,8 @@ from phonepki.ca.v1 import internal_ca_pb2 as ca  # noqa: E402
 from phonepki.ca.v1 import certificate_pb2 as certificate  # noqa: E402,F401
 from phonepki.common.v1 import error_pb2 as error  # noqa: E402
 from phonepki.deployment.v1 import deployment_pb2 as deployment  # noqa: E402
+from phonepki.deployment.v1 import manual_deployment_pb2 as manual_deployment  # noqa: E402
+from phonepki.deployment.v1 import phone_settings_pb2 as phone_settings  # noqa: E402
 from phonepki.device.v1 import device_pb2 as device  # noqa: E402
 from phonepki.device.v1 import location_pb2 as location  # noqa: E402
 from phonepki.job.v1 import job_pb2 as job  # noqa: E402
@@ -56,6 +58,8 @@ MODULES = {
     "LocationService": ("phonepki.device.v1", location),
     "DeviceService": ("phonepki.device.v1", device),
     "DeploymentService": ("phonepki.deployment.v1", deployment),
+    "ManualDeploymentService": ("phonepki.deployment.v1", manual_deployment),
+    "PhoneSettingsService": ("phonepki.deployment.v1", phone_settings),
     "JobService": ("phonepki.job.v1", job),
     "SecurityService": ("phonepki.security.v1", security),
 }
@@ -167,7 +171,7 @@ class Server:
         with open(os.path.join(self.dir, "server.log"), errors="replace") as file:
             return file.read()
 
-    def call(self, service, method, **fields):
+    def call(self, service, method, /, **fields):
         package, module = MODULES[service]
         request = getattr(module, f"{method}Request")(**fields)
         rpc = self.channel.unary_unary(

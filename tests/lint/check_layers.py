@@ -28,6 +28,10 @@ LAYERS = {
          "provisioning/devices"),
         (),
     ),
+    "provisioning/manual": (
+        ("base", "db", "ca", "ca/x509", "ca/keystore", "provisioning/pki", "provisioning/slots", "provisioning/devices"),
+        ("json",),
+    ),
     "provisioning/slots": (("base",), ("yaml",)),
     "provisioning/devices": (("base", "db", "ca/x509", "provisioning/phone"), ()),
     "provisioning/delivery": (

@@ -27,13 +27,15 @@ TEST(SlotItems, ALongInfoIsCutWhereTheDatabaseCanTakeIt) {
   EXPECT_EQ(value.substr(0, 7999), info);
 }
 
-TEST(SlotItems, CaCertificatesFillTheIndexesInOrder) {
-  const CertificateSlot& ca = *SlotTable::BuiltIn().Find("xml-app-ca");
-  const std::vector<phone::Item> items = CaItems(ca, {{1}, {2}, {3}});
-  ASSERT_EQ(items.size(), 2u);
-  EXPECT_EQ(items[0].index, 1);
-  EXPECT_EQ(items[1].index, 2);
-  EXPECT_EQ(CaItems(*SlotTable::BuiltIn().Find("sip-ca"), {{1}})[0].index, std::nullopt);
+TEST(SlotItems, PlacesAreTheIndexesOfTheItem) {
+  const CertificateSlot& pair = *SlotTable::BuiltIn().Find("xml-app-ca");
+  EXPECT_EQ(pair.first_place(), 1);
+  EXPECT_EQ(pair.places(), 2);
+  EXPECT_EQ(CaItem(pair, 2, {1}).index, 2);
+  EXPECT_EQ(DeletionItem(pair, 1).value, "");
+  const CertificateSlot& single = *SlotTable::BuiltIn().Find("sip-ca");
+  EXPECT_EQ(single.places(), 1);
+  EXPECT_EQ(CaItem(single, single.first_place(), {1}).index, std::nullopt);
 }
 
 }  // namespace
