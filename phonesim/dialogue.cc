@@ -120,8 +120,10 @@ awaitable<bool> Phone::Session(std::string reason, std::shared_ptr<const SecureA
   if (reason == "solicited") std::swap(route, call_back_to_);
   if (const auto access = candidates ? candidates : security_.access) {
     if (route.port == 0) route.port = access->port;
+    if (route.address.empty()) route.address = access->address;
     route.mutual_tls = access->tls;
   }
+  called_ = route.address;
   dls_.Take(std::move(route));
   const bool had_changed = std::exchange(changed_, false);
   const bool done = co_await Talk(std::move(reason), had_changed);

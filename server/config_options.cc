@@ -115,9 +115,8 @@ std::string UrlPath(const std::string& path) {
              : "must be a URL path that begins with / and has no query";
 }
 
-std::string AddressOrEmpty(const std::string& address) {
-  return address.empty() || IsIpAddress(address) ? ""
-                                                 : "must be an IP address: phones do not resolve names here";
+std::string HostOrEmpty(const std::string& host) {
+  return host.empty() ? "" : HostNames({host});
 }
 
 std::vector<ConfigOption> MakeOptions() {
@@ -201,7 +200,7 @@ std::vector<ConfigOption> MakeOptions() {
       Row("secure.server_names", MEMBER(secure.server_names),
           "Host names and addresses that phones call, for the certificates of new server credentials. Empty: "
           "the name of this host, secure.listen, knock.advertise_address, and the addresses of its "
-          "interfaces.",
+          "interfaces. Server addresses of locations are added.",
           HostNames),
       Row("secure.pin_alphabet", MEMBER(secure.pin_alphabet),
           "What security PINs consist of. letters: digits too; not every phone has letter keys."),
@@ -254,9 +253,12 @@ std::vector<ConfigOption> MakeOptions() {
       Row("knock.concurrency", MEMBER(knock.concurrency), "Most contact-me requests under way.",
           Between(1, 10000)),
       Row("knock.advertise_address", MEMBER(knock.advertise_address),
-          "Address that a knock tells the phone to call. Empty: none; the phone calls the server that it is "
+          "Address that a knock tells the phone to call, unless its location names another. An IP address, "
+          "or a "
+          "host name, which not every firmware may resolve. Empty: none; the phone calls the server that it "
+          "is "
           "set to.",
-          AddressOrEmpty),
+          HostOrEmpty),
       Row("knock.advertise_port", MEMBER(knock.advertise_port),
           "Port that goes with knock.advertise_address. 0: the port of phone.listen.", Between(0, 65535)),
 
