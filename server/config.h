@@ -36,6 +36,7 @@ enum class Pkcs12Encryption { kLegacy3DesSha1, kAes256Sha256 };
 enum class RsaGenerator { kNettle, kOpenSsl };
 enum class WpiActivation { kNone, kRestart };
 enum class DoorRefusal { kCleanUp, kForbidden };
+enum class KnockAdvertise { kNone, kDefaultMode, kAll };
 enum class PinAlphabet { kDigits, kLetters };
 
 struct ServerConfig {
@@ -112,6 +113,7 @@ struct ServerConfig {
     absl::Duration contact_gap = absl::Seconds(300);
     bool allow_fast = false;  // simulated phones only: permits a contact gap under a minute
     int concurrency = 200;
+    KnockAdvertise advertise = KnockAdvertise::kDefaultMode;
     std::string advertise_address;  // empty: phones call the server that they are set to
     int advertise_port = 0;         // 0: the port of phone.listen
   } knock;

@@ -12,6 +12,7 @@
 #include <absl/time/time.h>
 #include <fmt/format.h>
 
+#include "ca/x509/network_name.h"
 #include "provisioning/secure_mode/pin.h"
 #include "server/config_values.h"
 
@@ -95,7 +96,7 @@ std::string KnownRoles(const std::vector<std::string>& roles) {
 
 std::string HostNames(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    if (!IsIpAddress(name) && !IsHostName(name)) {
+    if (!IsIpAddress(name) && !ca::IsDnsName(name)) {
       return fmt::format("\"{}\" is neither an IP address nor a host name", name);
     }
   }
@@ -252,6 +253,11 @@ std::vector<ConfigOption> MakeOptions() {
           "Permit a knock.contact_gap under 1m. Real phones crash; for simulated ones only."),
       Row("knock.concurrency", MEMBER(knock.concurrency), "Most contact-me requests under way.",
           Between(1, 10000)),
+      Row("knock.advertise", MEMBER(knock.advertise),
+          "Which phones a knock tells what address to call (dls_ip_addr, dls_ip_port), where their location "
+          "or "
+          "knock.advertise_address names one: none; default-mode: those that are not in secure mode; all: "
+          "those in secure mode, too, which may ignore a knock that names another server than theirs."),
       Row("knock.advertise_address", MEMBER(knock.advertise_address),
           "Address that a knock tells the phone to call, unless its location names another. An IP address, "
           "or a "

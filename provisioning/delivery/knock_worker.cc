@@ -251,6 +251,20 @@ absl::Status KnockWorker::Arm(const std::vector<Claimed>& claimed, const std::ve
   return absl::OkStatus();
 }
 
+void KnockWorker::NameServer(const Claimed& claimed, phone::KnockTarget& target) const {
+  const bool secure = claimed.device.security_state == db::security_state::kSecure;
+  if (options_.advertise == Advertise::kNone) return;
+  if (secure && options_.advertise != Advertise::kAll) return;
+  const db::LocationServer& server = claimed.location.server;
+  target.dls_address = server.address.empty() ? options_.advertise_address : server.address;
+  const int own_port = secure ? server.secure_port : server.port;
+  if (own_port != 0) {
+    target.dls_port = own_port;
+  } else {
+    target.dls_port = secure ? options_.secure_port : options_.advertise_port;
+  }
+}
+
 void KnockWorker::SendKnock(const Claimed& claimed) {
   tokens_ -= 1;
   {
@@ -269,12 +283,7 @@ void KnockWorker::SendKnock(const Claimed& claimed) {
   absl::StatusOr<phone::KnockTarget> target =
       phone::ParseContactMeUri(claimed.device.contact_me_uri, claimed.device.ip_address);
   if (!target.ok()) return done(target.status());
-  if (claimed.device.security_state != db::security_state::kSecure) {
-    // A phone in secure mode has its server and may not like to be told another (U17).
-    const db::LocationServer& server = claimed.location.server;
-    target->dls_address = server.address.empty() ? options_.advertise_address : server.address;
-    target->dls_port = server.port == 0 ? options_.advertise_port : server.port;
-  }
+  NameServer(claimed, *target);
   phone::Knock(io_, *target, options_.knock_timeout, done);
 }
 

@@ -69,6 +69,8 @@ class KnockWorker {
                                     std::vector<db::JobRelease>& releases);
   absl::Status Arm(const std::vector<Claimed>& claimed, const std::vector<db::KnockOrder>& orders,
                    std::vector<db::JobRelease>& releases);
+  // Which server the phone is to call, as far as it is to be told.
+  void NameServer(const Claimed& claimed, phone::KnockTarget& target) const;
   void SendKnock(const Claimed& claimed);
   absl::Status SettleFailures();
 

@@ -77,5 +77,89 @@ class LocationServerTest(CallAddressTest):
         self.assertEqual(set(here.seen), self.addresses())
 
 
+class ContactMeTest(CallAddressTest):
+    """What a knock tells and what phones make of it: they have a server of their own to call, too."""
+
+    web_port = 8599
+
+    def configure(self, *arguments):
+        usual = self.server.arguments
+        self.restart(usual + list(arguments))
+        self.addCleanup(self.restart, usual)
+
+    def restart(self, arguments):
+        self.server.stop()
+        opened = self.server.log_text().count("secure_door_open")
+        self.server.arguments = arguments
+        self.server.start()
+        harness.wait_for("the secure door", lambda: self.server.log_text().count("secure_door_open") > opened)
+
+    def own_server(self, port):
+        """What phones of this test are set to."""
+        forwarder = Forwarder("127.0.0.1", "127.0.0.1", port)
+        self.addCleanup(forwarder.close)
+        return forwarder
+
+    def fleet(self, own, *extra):
+        phones = harness.Phones(PHONES, self.block, [own.port], self.web_port, *extra)
+        self.addCleanup(phones.close)
+        harness.wait_for("registrations", lambda: self.server.sql(
+            "SELECT count(*) FROM device WHERE inventory_at IS NOT NULL"
+            f" AND ip_address <<= '127.{self.block}.0.0/16'") == [[str(PHONES)]])
+        own.seen.clear()
+        return phones
+
+    def test_without_parameters_phones_call_the_server_that_they_are_set_to(self):
+        own = self.own_server(self.server.phone)
+        self.fleet(own)
+        self.finished(self.server.deploy(self.place), PHONES)
+        self.assertEqual(set(own.seen), self.addresses())
+
+    def test_with_parameters_they_call_the_configured_address_unless_their_location_names_another(self):
+        own, configured = self.own_server(self.server.phone), self.forwarder(self.server.phone)
+        self.configure("--knock-advertise-address", OTHER, "--knock-advertise-port", str(configured.port))
+        self.fleet(own)
+        self.finished(self.server.deploy(self.place), PHONES)
+        self.assertEqual((set(own.seen), set(configured.seen)), (set(), self.addresses()))
+        configured.seen.clear()
+        here = self.forwarder(self.server.phone)
+        self.set_server(server_address=OTHER, server_port=here.port)
+        self.finished(self.server.deploy(self.place), PHONES)
+        self.assertEqual((set(own.seen), set(configured.seen), set(here.seen)), (set(), set(), self.addresses()))
+
+    def test_none_keeps_even_the_locations_address_back(self):
+        own, here = self.own_server(self.server.phone), self.forwarder(self.server.phone)
+        self.configure("--knock-advertise", "none")
+        self.set_server(server_address=OTHER, server_port=here.port)
+        self.fleet(own)
+        self.finished(self.server.deploy(self.place), PHONES)
+        self.assertEqual((set(own.seen), set(here.seen)), (self.addresses(), set()))
+
+    def test_phones_in_secure_mode_are_told_only_when_all_are(self):
+        own = self.own_server(self.server.phone)
+        phones = self.fleet(own)
+        self.finished(self.server.enrol(self.place), PHONES)
+        secure = self.own_server(self.server.secure)
+        for whom, expected in (("default-mode", set()), ("all", self.addresses())):
+            with self.subTest(whom):
+                self.configure("--knock-advertise", whom, "--knock-advertise-address", "127.0.0.1",
+                               "--secure-advertise-port", str(secure.port))
+                self.finished(self.server.deploy(self.place), PHONES)
+                self.assertEqual(set(secure.seen), expected)
+        self.assertEqual(self.states(), {"secure": PHONES})
+        self.assertEqual(list(phones.events("secure_connect_failed")), [])
+
+    def test_a_phone_in_secure_mode_ignores_a_knock_that_names_a_foreign_server(self):
+        own = self.own_server(self.server.phone)
+        phones = self.fleet(own)
+        self.finished(self.server.enrol(self.place), PHONES)
+        self.configure("--knock-advertise", "all")
+        foreign = self.forwarder(self.server.secure)
+        self.set_server(server_address=OTHER, server_secure_port=foreign.port)
+        deployment = self.server.deploy(self.place)
+        harness.wait_for("the knocks", lambda: len({event["mac"] for event in phones.events("contact_me_ignored")}) == PHONES)
+        self.assertEqual((self.server.progress(deployment)["succeeded"], set(foreign.seen)), (0, set()))
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -204,6 +204,17 @@ TEST_F(ConfigTest, NetworksMustBeNetworks) {
               HasSubstr("not a network"));
 }
 
+TEST_F(ConfigTest, PhonesAreToldAddressesOrHostNames) {
+  for (const char* host : {"192.0.2.10", "fd00::7", "dls.example.com", "dls"}) {
+    EXPECT_EQ(Config({"--knock-advertise-address", host}).knock.advertise_address, host);
+  }
+  for (const char* host : {"192.0.2.300", "192.0.2.10:443", "[fd00::7]", "a b"}) {
+    EXPECT_THAT(Mistakes({"--knock-advertise-address", host}), HasSubstr("neither an IP address nor a host"));
+  }
+  EXPECT_THAT(Mistakes({"--knock-advertise=none", "--knock-advertise-address=192.0.2.10"}),
+              HasSubstr("knock.advertise_address has no effect"));
+}
+
 TEST_F(ConfigTest, PasswordsComeFromFiles) {
   EXPECT_THAT(Mistakes({"--database-url=postgresql://u:secret@db/x"}),
               AllOf(HasSubstr("database.url_file"), Not(HasSubstr("secret"))));
