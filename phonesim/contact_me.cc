@@ -21,7 +21,7 @@ bool Phone::TakeCallAddress(const std::string& request) {
   call_back_to_ = {};
   if (address.empty()) return true;
   Error error;
-  asio::ip::make_address_v4(address, error);
+  asio::ip::make_address(address, error);
   if (error) return false;
   const auto& servers = world_.options.dls;
   const bool known = (secure() && security_.access->address == address) ||

@@ -1,7 +1,7 @@
 // What phonepkid can be told. A value comes from a flag, else an environment variable, else the YAML file,
 // else the default below; all of it is checked before a port opens, and all mistakes are reported at once.
 //
-//   phone.listen  =  --phone-listen  =  PHONEPKI_PHONE_LISTEN  =  file: {phone: {listen: "0.0.0.0:18443"}}
+//   phone.listen  =  --phone-listen  =  PHONEPKI_PHONE_LISTEN  =  file: {phone: {listen: "[::]:18443"}}
 //
 // The table in config_options.cc names every key once; flags, variables, file keys, --help, --print-config
 // and docs/configuration.md are made from it. Secrets are given as paths of files.
@@ -60,7 +60,7 @@ struct ServerConfig {
   } api;
 
   struct Phone {
-    ListenAddress listen{"0.0.0.0", 18443};
+    ListenAddress listen{"::", 18443};
     std::string path = "/DeploymentService/LoginService";
     TlsPolicy tls_policy = TlsPolicy::kDefault;
     DoorKeyAlgorithm certificate_algorithm = DoorKeyAlgorithm::kRsa2048;
@@ -78,7 +78,7 @@ struct ServerConfig {
   } phone;
 
   struct Secure {
-    ListenAddress listen{"0.0.0.0", 18444};
+    ListenAddress listen{"::", 18444};
     int advertise_port = 0;  // 0: the port of listen
     DoorRefusal refusal = DoorRefusal::kCleanUp;
     int max_pin_retries = 3;
@@ -92,7 +92,7 @@ struct ServerConfig {
   } secure;
 
   struct Http {
-    ListenAddress listen{"0.0.0.0", 8080};
+    ListenAddress listen{"::", 8080};
   } http;
 
   struct Dcmp {

@@ -153,7 +153,9 @@ std::vector<ConfigOption> MakeOptions() {
           "Serve the API without TLS, for tests. Refused unless api.listen is a loopback address."),
 
       Row("phone.listen", MEMBER(phone.listen),
-          "Door for phones in default mode (TLS, the phone proves nothing)."),
+          "Door for phones in default mode (TLS, the phone proves nothing). [::] is IPv6 and IPv4, here and "
+          "at the "
+          "other doors of phones."),
       Row("phone.path", MEMBER(phone.path), "URL path that phones post to.", UrlPath),
       Row("phone.tls_policy", MEMBER(phone.tls_policy),
           "default: TLS 1.2 and later. legacy: also TLS 1.0 and old cipher suites, for old firmware."),

@@ -229,6 +229,13 @@ class DeviceTest(behaviour.BehaviourTest):
         # Any way to write a MAC address names the device.
         self.assertEqual(self.device("GetDevice", name="devices/00-1a-e8-00-00-01").device, one)
 
+    def test_D_33_addresses_are_stored_in_canonical_form_and_imported_again_without_a_change(self):
+        csv = f"mac,ip\n{mac(1, 12)},FD00:0:0::A\n{mac(2, 12)},::ffff:10.1.2.3\n{mac(3, 12)},10.1.2.4\n"
+        self.assertEqual(self.load(csv).created, 3)
+        self.assertEqual([self.get(n, 12).ip_address for n in (1, 2, 3)], ["fd00::a", "10.1.2.3", "10.1.2.4"])
+        again = self.load(csv)
+        self.assertEqual((again.updated, again.unchanged), (0, 3))
+
     def test_D_33_importing_again_updates_only_the_columns_of_the_file(self):
         self.load(f"mac,e164,description\n{mac(1, 1)},111,first\n{mac(2, 1)},222,second\n")
         answer = self.load(f"e164;mac\n333;{mac(1, 1)}\n222;{mac(2, 1)}\n444;{mac(3, 1)}\n")

@@ -60,9 +60,9 @@ class ConfigTest : public ::testing::Test {
 
 TEST_F(ConfigTest, DefaultsAreValid) {
   const ServerConfig config = Config({});
-  EXPECT_EQ(config.phone.listen.ToString(), "0.0.0.0:18443");
+  EXPECT_EQ(config.phone.listen.ToString(), "[::]:18443");
   EXPECT_TRUE(config.database.embedded());
-  EXPECT_EQ(config.secure.listen.ToString(), "0.0.0.0:18444");
+  EXPECT_EQ(config.secure.listen.ToString(), "[::]:18444");
   EXPECT_TRUE(config.HasRole("worker"));
   EXPECT_EQ(config.keys.MasterKeyPath(config.data_dir), "/var/lib/phonepki/master.key");
 }
