@@ -320,7 +320,7 @@ std::vector<ConfigOption> MakeOptions() {
 
       Row("wpi.activation", MEMBER(wpi.activation),
           "What makes a phone use a certificate that it has accepted: none: nothing more; restart: a "
-          "restart."),
+          "restart, which is why the serial number that the phone tells before it is not compared."),
 
       Row("log.level", MEMBER(log.level), "Least level that is logged."),
 
