@@ -5,6 +5,11 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 
+// The columns of a LocationRecord, in the order ToLocation() reads them.
+#define LOCATION_COLUMNS                                                                \
+  "id, display_name, description, priority, is_default, max_sessions, server_address, " \
+  "server_port, server_secure_port"
+
 namespace phonepki::db {
 namespace {
 
@@ -16,25 +21,30 @@ constexpr Query kRevision{"location_revision_get", "SELECT revision FROM locatio
 constexpr Query kBumpRevision{"location_revision_bump",
                               "UPDATE location_revision SET revision = revision + 1"};
 
-constexpr Query kLoadAll{"location_load_all", R"sql(
-  SELECT id, display_name, description, priority, is_default, max_sessions FROM location ORDER BY id)sql"};
+constexpr Query kLoadAll{"location_load_all", "SELECT " LOCATION_COLUMNS " FROM location ORDER BY id"};
 constexpr Query kLoadAllRules{"location_load_rules", R"sql(
   SELECT location_id, kind, value FROM location_rule ORDER BY location_id, kind, value)sql"};
-constexpr Query kGet{"location_get", R"sql(
-  SELECT id, display_name, description, priority, is_default, max_sessions FROM location WHERE id = $1)sql"};
+constexpr Query kGet{"location_get", "SELECT " LOCATION_COLUMNS " FROM location WHERE id = $1"};
+constexpr Query kGetMany{"location_get_many",
+                         "SELECT " LOCATION_COLUMNS " FROM location WHERE id = ANY($1::bigint[])"};
 constexpr Query kGetRules{"location_get_rules", R"sql(
   SELECT location_id, kind, value FROM location_rule WHERE location_id = ANY($1::bigint[])
    ORDER BY location_id, kind, value)sql"};
 constexpr Query kFindByName{"location_find_by_name", "SELECT id FROM location WHERE display_name = $1"};
-constexpr Query kList{"location_list", R"sql(
-  SELECT id, display_name, description, priority, is_default, max_sessions FROM location
-   WHERE id > $1 ORDER BY id LIMIT $2)sql"};
+constexpr Query kList{"location_list",
+                      "SELECT " LOCATION_COLUMNS " FROM location WHERE id > $1 ORDER BY id LIMIT $2"};
 constexpr Query kCountDevices{"location_count_devices", "SELECT count(*) FROM device WHERE location_id = $1"};
+constexpr Query kServerAddresses{"location_server_addresses", R"sql(
+  SELECT DISTINCT server_address FROM location WHERE server_address <> '' ORDER BY 1)sql"};
 constexpr Query kInsert{"location_insert", R"sql(
-  INSERT INTO location (display_name, description, priority, max_sessions)
-  VALUES ($1, $2, $3, $4) RETURNING id)sql"};
+  INSERT INTO location (display_name, description, priority, max_sessions, server_address, server_port,
+                        server_secure_port)
+  VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id)sql"};
 constexpr Query kUpdate{"location_update", R"sql(
-  UPDATE location SET display_name = $2, description = $3, priority = $4, max_sessions = $5 WHERE id = $1)sql"};
+  UPDATE location
+     SET display_name = $2, description = $3, priority = $4, max_sessions = $5, server_address = $6,
+         server_port = $7, server_secure_port = $8
+   WHERE id = $1)sql"};
 constexpr Query kDeleteRules{"location_rules_delete", "DELETE FROM location_rule WHERE location_id = $1"};
 constexpr Query kInsertRules{"location_rules_insert", R"sql(
   INSERT INTO location_rule (location_id, kind, value)
@@ -57,6 +67,7 @@ LocationRecord ToLocation(const pqxx::row& row) {
   location.priority = row[3].as<int>();
   location.is_default = row[4].as<bool>();
   location.max_sessions = row[5].as<int>();
+  location.server = {row[6].as<std::string>(), row[7].as<int>(), row[8].as<int>()};
   return location;
 }
 
@@ -107,6 +118,14 @@ absl::StatusOr<LocationRecord> GetLocation(Tx& tx, std::int64_t id) {
   return std::move(found.front());
 }
 
+absl::StatusOr<std::vector<LocationRecord>> GetLocationsWithoutRules(Tx& tx,
+                                                                     const std::vector<std::int64_t>& ids) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kGetMany, ids));
+  std::vector<LocationRecord> locations;
+  for (const auto& row : rows) locations.push_back(ToLocation(row));
+  return locations;
+}
+
 absl::StatusOr<std::int64_t> FindLocationByDisplayName(Tx& tx, const std::string& display_name) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFindByName, display_name));
   if (rows.empty()) return base::NotFound(absl::StrCat("no location is named \"", display_name, "\""));
@@ -131,18 +150,29 @@ absl::StatusOr<std::int64_t> CountDevices(Tx& tx, std::int64_t location_id) {
   return rows.at(0)[0].as<std::int64_t>();
 }
 
+absl::StatusOr<std::vector<std::string>> ListServerAddresses(Tx& tx) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kServerAddresses));
+  std::vector<std::string> addresses;
+  for (const auto& row : rows) addresses.push_back(row[0].as<std::string>());
+  return addresses;
+}
+
 absl::StatusOr<std::int64_t> InsertLocation(Tx& tx, const LocationRecord& location) {
-  absl::StatusOr<pqxx::result> rows = tx.Execute(kInsert, location.display_name, location.description,
-                                                 location.priority, location.max_sessions);
+  const LocationServer& server = location.server;
+  absl::StatusOr<pqxx::result> rows =
+      tx.Execute(kInsert, location.display_name, location.description, location.priority,
+                 location.max_sessions, server.address, server.port, server.secure_port);
   if (!rows.ok()) return base::NameTaken(rows.status(), kKind, location.display_name);
   return rows->at(0)[0].as<std::int64_t>();
 }
 
 absl::Status UpdateLocation(Tx& tx, const LocationRecord& location) {
-  return base::NameTaken(tx.Execute(kUpdate, location.id, location.display_name, location.description,
-                                    location.priority, location.max_sessions)
-                             .status(),
-                         kKind, location.display_name);
+  const LocationServer& server = location.server;
+  return base::NameTaken(
+      tx.Execute(kUpdate, location.id, location.display_name, location.description, location.priority,
+                 location.max_sessions, server.address, server.port, server.secure_port)
+          .status(),
+      kKind, location.display_name);
 }
 
 absl::Status ReplaceLocationRules(Tx& tx, std::int64_t id, const std::vector<LocationRuleRecord>& rules) {

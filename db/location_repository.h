@@ -18,6 +18,13 @@ struct LocationRuleRecord {
   std::string value;
 };
 
+// Where the phones of a location call, as far as it is not what the configuration says.
+struct LocationServer {
+  std::string address;  // IP address or host name; empty: that of the configuration
+  int port = 0;         // default mode, goes with the address; 0: that of the configuration
+  int secure_port = 0;  // secure mode; likewise
+};
+
 struct LocationRecord {
   std::int64_t id = 0;
   std::string display_name;
@@ -25,6 +32,7 @@ struct LocationRecord {
   int priority = 100;
   bool is_default = false;
   int max_sessions = 0;
+  LocationServer server;
   std::vector<LocationRuleRecord> rules;
 };
 
@@ -51,10 +59,15 @@ absl::Status BumpLocationRevision(Tx& tx);
 absl::StatusOr<std::vector<LocationRecord>> LoadLocations(Tx& tx);
 // kNotFound.
 absl::StatusOr<LocationRecord> GetLocation(Tx& tx, std::int64_t id);
+// Those of these that exist, in no order and without their rules: a location may have one for each phone.
+absl::StatusOr<std::vector<LocationRecord>> GetLocationsWithoutRules(Tx& tx,
+                                                                     const std::vector<std::int64_t>& ids);
 absl::StatusOr<std::int64_t> FindLocationByDisplayName(Tx& tx, const std::string& display_name);
 // Ids greater than `after`, ascending.
 absl::StatusOr<std::vector<LocationRecord>> ListLocations(Tx& tx, std::int64_t after, int limit);
 absl::StatusOr<std::int64_t> CountDevices(Tx& tx, std::int64_t location_id);
+// What phones are told to call, once each.
+absl::StatusOr<std::vector<std::string>> ListServerAddresses(Tx& tx);
 
 // kAlreadyExists when the display name is taken.
 absl::StatusOr<std::int64_t> InsertLocation(Tx& tx, const LocationRecord& location);

@@ -21,10 +21,11 @@ bool Phone::TakeCallAddress(const std::string& request) {
   call_back_to_ = {};
   if (address.empty()) return true;
   Error error;
-  asio::ip::make_address_v4(address, error);
+  asio::ip::make_address(address, error);
   if (error) return false;
   const auto& servers = world_.options.dls;
-  const bool known = std::any_of(servers.begin(), servers.end(),
+  const bool known = (secure() && security_.access->address == address) ||
+                     std::any_of(servers.begin(), servers.end(),
                                  [&address](const auto& server) { return server.first == address; });
   // Whoever reaches the port could send a phone anywhere; in secure mode it only calls its own server.
   if (secure() && !known) return false;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "phonesim/addresses.h"
+
 namespace phonesim {
 
 std::string Phone::RandomNonce() {
@@ -24,27 +26,27 @@ Outgoing Phone::Initial(const std::string& reason, bool changed) const {
   const std::string type = profile_ == Profile::kCp ? "OpenScape Desk Phone CP410" : "OpenStage 60";
   Outgoing message;
   message.reason = reason;
-  message.items = {
-      {"device-type", "", type, ""},
-      {"related-device-type", "", type, ""},
-      {"software-type", "", "Siemens SIP", ""},
-      {"software-version", "",
-       v2                         ? "V2 R2.30.0"
-       : profile_ == Profile::kCp ? "V3 R5.12.0"
-                                  : "V3 R5.1.0",
-       ""},
-      {"contact-me-uri", "",
-       "http://" + ip_ + ":" + std::to_string(world_.options.contact_port) + "/contact_dls.html/ContactDLS",
-       ""},
-      {"mac-addr", "", mac_, ""},
-      {"configuration-changed-flag", "", changed ? "true" : "false", ""},
-      {"part-number", "", "S30817-S7403-A101-015", ""},
-      {"sip-mobility-state", "", "0", ""},
-      {"e164", "", e164_, ""},
-      {"basic-e164", "", e164_, ""},
-      {"user-pwd", "", "123456", ""},
-      {"user-pwd-unicode", "", "", "failed"},
-      {"mobility-enabled", "", "false", ""}};
+  message.items = {{"device-type", "", type, ""},
+                   {"related-device-type", "", type, ""},
+                   {"software-type", "", "Siemens SIP", ""},
+                   {"software-version", "",
+                    v2                         ? "V2 R2.30.0"
+                    : profile_ == Profile::kCp ? "V3 R5.12.0"
+                                               : "V3 R5.1.0",
+                    ""},
+                   {"contact-me-uri", "",
+                    "http://" + InUri(ip_) + ":" + std::to_string(world_.options.contact_port) +
+                        "/contact_dls.html/ContactDLS",
+                    ""},
+                   {"mac-addr", "", mac_, ""},
+                   {"configuration-changed-flag", "", changed ? "true" : "false", ""},
+                   {"part-number", "", "S30817-S7403-A101-015", ""},
+                   {"sip-mobility-state", "", "0", ""},
+                   {"e164", "", e164_, ""},
+                   {"basic-e164", "", e164_, ""},
+                   {"user-pwd", "", "123456", ""},
+                   {"user-pwd-unicode", "", "", "failed"},
+                   {"mobility-enabled", "", "false", ""}};
   if (reason == "local-changes" && !v2) {
     message.items.push_back({"configuration-attached-flag", "", "true", ""});
     message.items.push_back({"configuration-attached-number", "", "1", ""});
@@ -120,8 +122,10 @@ awaitable<bool> Phone::Session(std::string reason, std::shared_ptr<const SecureA
   if (reason == "solicited") std::swap(route, call_back_to_);
   if (const auto access = candidates ? candidates : security_.access) {
     if (route.port == 0) route.port = access->port;
+    if (route.address.empty()) route.address = access->address;
     route.mutual_tls = access->tls;
   }
+  called_ = route.address;
   dls_.Take(std::move(route));
   const bool had_changed = std::exchange(changed_, false);
   const bool done = co_await Talk(std::move(reason), had_changed);

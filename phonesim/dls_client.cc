@@ -36,9 +36,10 @@ awaitable<void> DlsClient::Connect() {
       PacedSocket(tcp::socket(world_.io), traits_.octets_per_second), mutual_tls ? *mutual_tls : unverified);
   connection_ = connection;
   tcp::socket& socket = connection->next_layer().socket();
-  socket.open(tcp::v4());
+  const tcp::endpoint own(asio::ip::make_address(traits_.ip), 0);
+  socket.open(own.protocol());
   socket.set_option(tcp::socket::reuse_address(true));
-  socket.bind({asio::ip::make_address(traits_.ip), 0});
+  socket.bind(own);
   co_await socket.async_connect({asio::ip::make_address(address), port}, use_awaitable);
   socket.set_option(tcp::no_delay(true));
   SSL* ssl = connection->native_handle();

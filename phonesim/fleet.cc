@@ -21,8 +21,9 @@ int RunFleet(const Options& options) {
       phones.back()->Listen();
     }
   } catch (const std::exception& error) {
-    std::cerr << "phonesim: phone " << phones.back()->ip() << " cannot listen on port "
-              << options.contact_port << " or " << options.web_port << ": " << error.what() << "\n";
+    const std::string ip = phones.empty() ? options.first_address : phones.back()->ip();
+    std::cerr << "phonesim: phone " << ip << " cannot listen on port " << options.contact_port << " or "
+              << options.web_port << ": " << error.what() << "\n";
     return 1;
   }
   ControlDoor control(world.io, phones);

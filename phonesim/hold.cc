@@ -1,8 +1,6 @@
 // Plain OpenSSL on plain sockets: an idle connection costs a quarter of what it would with Asio's buffers.
 #include "phonesim/hold.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +16,7 @@
 #include <vector>
 
 #include <openssl/ssl.h>
+#include <boost/asio/ip/tcp.hpp>
 #include <nlohmann/json.hpp>
 
 #include "phonesim/addresses.h"
@@ -26,12 +25,10 @@
 namespace phonesim {
 namespace {
 
-sockaddr_in EndpointOf(const std::string& address, int port) {
-  sockaddr_in endpoint{};
-  endpoint.sin_family = AF_INET;
-  endpoint.sin_port = htons(static_cast<unsigned short>(port));
-  inet_pton(AF_INET, address.c_str(), &endpoint.sin_addr);
-  return endpoint;
+using Endpoint = boost::asio::ip::tcp::endpoint;
+
+Endpoint EndpointOf(const std::string& address, int port) {
+  return {boost::asio::ip::make_address(address), static_cast<unsigned short>(port)};
 }
 
 class Connection {
@@ -45,16 +42,15 @@ class Connection {
   }
 
   // What went wrong; empty when it is open.
-  std::string Open(SSL_CTX* context, const std::string& from, const sockaddr_in& to) {
-    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::string Open(SSL_CTX* context, const std::string& from, const Endpoint& to) {
+    fd_ = socket(to.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd_ < 0) return "no more file descriptors";
     const timeval limit{30, 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    const sockaddr_in source = EndpointOf(from, 0);
-    if (bind(fd_, reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0)
-      return "cannot use " + from;
-    if (connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) return "cannot connect";
+    const Endpoint source = EndpointOf(from, 0);
+    if (bind(fd_, source.data(), source.size()) != 0) return "cannot use " + from;
+    if (connect(fd_, to.data(), to.size()) != 0) return "cannot connect";
     ssl_ = SSL_new(context);
     SSL_set_fd(ssl_, fd_);
     return SSL_connect(ssl_) == 1 ? "" : "TLS handshake failed";
@@ -95,7 +91,7 @@ std::string StartUp(const HoldOptions& options, int number) {
   message.items = {{"device-type", "", "OpenStage 60", ""},
                    {"software-type", "", "Siemens SIP", ""},
                    {"software-version", "", "V3 R5.1.0", ""},
-                   {"contact-me-uri", "", "http://" + ip + ":8085/contact_dls.html/ContactDLS", ""},
+                   {"contact-me-uri", "", "http://" + InUri(ip) + ":8085/contact_dls.html/ContactDLS", ""},
                    {"mac-addr", "", MacOf(options.first_mac, number), ""},
                    {"e164", "", std::to_string(498900000000 + number), ""}};
   return Print(message);
@@ -117,13 +113,15 @@ void Say(const nlohmann::ordered_json& line) {
 }  // namespace
 
 int RunHold(const HoldOptions& options) {
-  const auto colon = options.dls.rfind(':');
-  const int port = colon == std::string::npos ? 0 : std::atoi(options.dls.c_str() + colon + 1);
-  if (port <= 0) {
-    std::cerr << "phonesim: --dls " << options.dls << " must be address:port\n";
+  Endpoint server;
+  try {
+    const auto [address, port] = ParseServer(options.dls);
+    server = EndpointOf(address, port);
+    AddressOf(options.first_address, 0);
+  } catch (const std::exception& error) {
+    std::cerr << "phonesim: " << error.what() << "\n";
     return 2;
   }
-  const sockaddr_in server = EndpointOf(options.dls.substr(0, colon), port);
   // Before the threads, so that they inherit it: the signal waits until it is asked for.
   signal(SIGPIPE, SIG_IGN);
   sigset_t stop;

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "phonesim/addresses.h"
 #include "phonesim/control.h"
 #include "phonesim/fleet.h"
 #include "phonesim/hold.h"
@@ -11,24 +12,15 @@
 
 namespace {
 
-// "127.0.0.1:18443,127.0.0.1:28443"
-std::vector<std::pair<std::string, int>> ParseServers(const std::vector<std::string>& texts) {
-  std::vector<std::pair<std::string, int>> servers;
-  for (const std::string& text : texts) {
-    const auto colon = text.rfind(':');
-    if (colon == std::string::npos) throw CLI::ValidationError("--dls", text + " must be address:port");
-    servers.emplace_back(text.substr(0, colon), std::stoi(text.substr(colon + 1)));
-  }
-  return servers;
-}
-
 void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls) {
   CLI::App* fleet = app.add_subcommand("run", "Run a fleet until it is told to stop.");
   const CLI::Range share(0.0, 1.0);
   fleet->add_option("--phones", run.phones, "Number of phones")
       ->capture_default_str()
       ->check(CLI::Range(1, 60000));
-  fleet->add_option("--first-address", run.first_address, "Loopback address of the first phone")
+  fleet
+      ->add_option("--first-address", run.first_address,
+                   "Address of the first phone, which this host must have")
       ->capture_default_str();
   fleet->add_option("--first-mac", run.first_mac, "MAC address of the first phone")->capture_default_str();
   fleet->add_option("--e164-base", run.e164_base, "Number of the first phone")->capture_default_str();
@@ -215,9 +207,10 @@ int main(int argc, char** argv) {
   if (*holder) return phonesim::RunHold(hold);
   if (*controller) return phonesim::RunControl(control.path, control.command, control.phone, control.value);
   try {
-    run.dls = ParseServers(dls);
+    run.dls.clear();
+    for (const std::string& text : dls) run.dls.push_back(phonesim::ParseServer(text));
   } catch (const std::exception& error) {
-    std::cerr << "phonesim: " << error.what() << "\n";
+    std::cerr << "phonesim: --dls " << error.what() << "\n";
     return 2;
   }
   return phonesim::RunFleet(run);

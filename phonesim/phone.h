@@ -169,6 +169,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   int life_ = 0, calls_ = 0;
   bool on_ = true, in_session_ = false, in_call_ = false;
   DlsClient::Route call_back_to_;  // of the next solicited session
+  std::string called_;             // address of the server of this session, if it is not the configured one
   bool solicited_again_ = false;   // wanted as soon as the session ends
   bool call_back_ = false;         // wanted as soon as the call ends
   bool changed_ = false;           // since the last exchange with the server

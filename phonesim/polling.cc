@@ -3,6 +3,8 @@
 
 #include <cstdlib>
 
+#include "phonesim/addresses.h"
+
 namespace phonesim {
 namespace {
 
@@ -39,14 +41,15 @@ awaitable<bool> Phone::AskForContact() {
   int status = 0;
   std::string problem;
   try {
-    socket->open(tcp::v4());
+    const tcp::endpoint own(asio::ip::make_address(ip_), 0);
+    socket->open(own.protocol());
     socket->set_option(tcp::socket::reuse_address(true));
-    socket->bind({asio::ip::make_address(ip_), 0});
+    socket->bind(own);
     co_await socket->async_connect(
         {asio::ip::make_address(server), static_cast<unsigned short>(world_.options.poll_port)},
         use_awaitable);
-    const std::string request = "GET /dcmp/contact-me?device-id=" + mac_ + " HTTP/1.1\r\nHost: " + server +
-                                "\r\nConnection: close\r\n\r\n";
+    const std::string request = "GET /dcmp/contact-me?device-id=" + mac_ +
+                                " HTTP/1.1\r\nHost: " + InUri(server) + "\r\nConnection: close\r\n\r\n";
     co_await asio::async_write(*socket, asio::buffer(request), use_awaitable);
     std::string answer;
     co_await asio::async_read_until(*socket, asio::dynamic_buffer(answer, 8192), "\r\n\r\n", use_awaitable);

@@ -1,7 +1,5 @@
 #include "phonesim/probe.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <boost/asio/ip/tcp.hpp>
 #include <nlohmann/json.hpp>
 
 #include "phonesim/addresses.h"
@@ -49,17 +48,15 @@ std::string Judge(SSL* ssl, X509* leaf, const std::string& ip) {
 
 Finding ProbeOne(SSL_CTX* context, const std::string& ip, int port) {
   Finding finding{ip, "", ""};
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const boost::asio::ip::tcp::endpoint endpoint(boost::asio::ip::make_address(ip),
+                                                static_cast<unsigned short>(port));
+  const int fd = socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
   timeval limit{5, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<unsigned short>(port));
-  inet_pton(AF_INET, ip.c_str(), &address.sin_addr);
   SSL* ssl = SSL_new(context);
   SSL_set_fd(ssl, fd);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+  if (connect(fd, endpoint.data(), endpoint.size()) != 0) {
     finding.problem = "cannot connect";
   } else if (SSL_connect(ssl) != 1) {
     finding.problem = "TLS handshake failed";

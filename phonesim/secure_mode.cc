@@ -33,6 +33,7 @@ Json SaveAccess(const SecureAccess& access) {
   return {{"client", access.client.certificate_pem + access.client.key_pem},
           {"server_ca_0", access.server_cas[0]},
           {"server_ca_1", access.server_cas[1]},
+          {"address", access.address},
           {"port", access.port}};
 }
 
@@ -43,6 +44,7 @@ std::shared_ptr<const SecureAccess> LoadAccess(const Json& saved, const char* ke
   SecureAccess access;
   if (std::optional<Credential> kept = FromPem(client, client)) access.client = std::move(*kept);
   access.server_cas = {Text(*found, "server_ca_0"), Text(*found, "server_ca_1")};
+  access.address = Text(*found, "address");
   access.port = Number(*found, "port");
   if (!Complete(access, tls12_only).empty()) return nullptr;
   return std::make_shared<const SecureAccess>(std::move(access));
@@ -57,6 +59,7 @@ Json Save(const Security& security) {
   if (!security.tan.empty()) saved["tan"] = security.tan;
   if (security.sealed) {
     saved["sealed"] = {{"data", security.sealed->data},
+                       {"address", security.sealed->address},
                        {"max_retries", security.sealed->max_retries},
                        {"wrong", security.sealed->wrong}};
   }
@@ -68,8 +71,8 @@ Security LoadSecurity(const Json& saved, bool tls12_only) {
   Security security{LoadAccess(saved, "access", tls12_only), LoadAccess(saved, "candidates", tls12_only),
                     Text(saved, "tan"), std::nullopt};
   if (const auto sealed = saved.find("sealed"); sealed != saved.end() && sealed->is_object()) {
-    security.sealed =
-        SealedAccess{Text(*sealed, "data"), Number(*sealed, "max_retries"), Number(*sealed, "wrong")};
+    security.sealed = SealedAccess{Text(*sealed, "data"), Text(*sealed, "address"),
+                                   Number(*sealed, "max_retries"), Number(*sealed, "wrong")};
   }
   return security;
 }

@@ -18,6 +18,7 @@ namespace phonesim {
 struct SecureAccess {
   Credential client;
   std::vector<std::string> server_cas = {"", ""};  // PEM by index; either may be empty
+  std::string address;  // of the server that gave it, when a contact-me had named it; else the configured one
   int port = 0;
   // Presents the client certificate and accepts a server only under those CAs.
   std::shared_ptr<asio::ssl::context> tls;
@@ -25,7 +26,8 @@ struct SecureAccess {
 
 // What opens only with a PIN that somebody types.
 struct SealedAccess {
-  std::string data;  // Base64 (docs/secure-mode-data.md)
+  std::string data;     // Base64 (docs/secure-mode-data.md)
+  std::string address;  // as in SecureAccess
   int max_retries = 3;
   int wrong = 0;
 };

@@ -35,6 +35,7 @@ void Phone::TakeSecurityItems(const Incoming& message, Outgoing* reply) {
   const bool invited = !invitation.empty() && !security_.access, with_pin = invitation == "pin";
   SecureAccess access = security_.access ? *security_.access : SecureAccess();
   SealedAccess sealed;
+  if (!security_.access) access.address = sealed.address = called_;
   int taken = 0, refused = 0;
   for (const Item& item : message.items) {
     std::string problem;
@@ -134,6 +135,7 @@ bool Phone::TypePin(const std::string& pin) {
     return true;
   }
   SecureAccess access;
+  access.address = sealed.address;
   for (const Item& item : *items) Apply(item, access);
   Outgoing problems;
   const auto candidates = Completed(std::move(access), &problems);

@@ -87,6 +87,9 @@ class Checker {
       Add("knock.contact_gap",
           "must be at least 1m: faster knocks crash phones (knock.allow_fast for simulated ones)");
     }
+    if (config_.knock.advertise == KnockAdvertise::kNone && !config_.knock.advertise_address.empty()) {
+      Add("knock.advertise_address", "has no effect while knock.advertise is none");
+    }
     if (config_.knock.lifetime < config_.knock.timeout) {
       Add("knock.lifetime", "must not be shorter than knock.timeout");
     }

@@ -1,7 +1,7 @@
 // What phonepkid can be told. A value comes from a flag, else an environment variable, else the YAML file,
 // else the default below; all of it is checked before a port opens, and all mistakes are reported at once.
 //
-//   phone.listen  =  --phone-listen  =  PHONEPKI_PHONE_LISTEN  =  file: {phone: {listen: "0.0.0.0:18443"}}
+//   phone.listen  =  --phone-listen  =  PHONEPKI_PHONE_LISTEN  =  file: {phone: {listen: "[::]:18443"}}
 //
 // The table in config_options.cc names every key once; flags, variables, file keys, --help, --print-config
 // and docs/configuration.md are made from it. Secrets are given as paths of files.
@@ -36,6 +36,7 @@ enum class Pkcs12Encryption { kLegacy3DesSha1, kAes256Sha256 };
 enum class RsaGenerator { kNettle, kOpenSsl };
 enum class WpiActivation { kNone, kRestart };
 enum class DoorRefusal { kCleanUp, kForbidden };
+enum class KnockAdvertise { kNone, kDefaultMode, kAll };
 enum class PinAlphabet { kDigits, kLetters };
 
 struct ServerConfig {
@@ -59,7 +60,7 @@ struct ServerConfig {
   } api;
 
   struct Phone {
-    ListenAddress listen{"0.0.0.0", 18443};
+    ListenAddress listen{"::", 18443};
     std::string path = "/DeploymentService/LoginService";
     TlsPolicy tls_policy = TlsPolicy::kDefault;
     DoorKeyAlgorithm certificate_algorithm = DoorKeyAlgorithm::kRsa2048;
@@ -77,7 +78,7 @@ struct ServerConfig {
   } phone;
 
   struct Secure {
-    ListenAddress listen{"0.0.0.0", 18444};
+    ListenAddress listen{"::", 18444};
     int advertise_port = 0;  // 0: the port of listen
     DoorRefusal refusal = DoorRefusal::kCleanUp;
     int max_pin_retries = 3;
@@ -91,7 +92,7 @@ struct ServerConfig {
   } secure;
 
   struct Http {
-    ListenAddress listen{"0.0.0.0", 8080};
+    ListenAddress listen{"::", 8080};
   } http;
 
   struct Dcmp {
@@ -112,6 +113,7 @@ struct ServerConfig {
     absl::Duration contact_gap = absl::Seconds(300);
     bool allow_fast = false;  // simulated phones only: permits a contact gap under a minute
     int concurrency = 200;
+    KnockAdvertise advertise = KnockAdvertise::kDefaultMode;
     std::string advertise_address;  // empty: phones call the server that they are set to
     int advertise_port = 0;         // 0: the port of phone.listen
   } knock;

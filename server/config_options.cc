@@ -12,6 +12,7 @@
 #include <absl/time/time.h>
 #include <fmt/format.h>
 
+#include "ca/x509/network_name.h"
 #include "provisioning/secure_mode/pin.h"
 #include "server/config_values.h"
 
@@ -95,7 +96,7 @@ std::string KnownRoles(const std::vector<std::string>& roles) {
 
 std::string HostNames(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    if (!IsIpAddress(name) && !IsHostName(name)) {
+    if (!IsIpAddress(name) && !ca::IsDnsName(name)) {
       return fmt::format("\"{}\" is neither an IP address nor a host name", name);
     }
   }
@@ -115,9 +116,8 @@ std::string UrlPath(const std::string& path) {
              : "must be a URL path that begins with / and has no query";
 }
 
-std::string AddressOrEmpty(const std::string& address) {
-  return address.empty() || IsIpAddress(address) ? ""
-                                                 : "must be an IP address: phones do not resolve names here";
+std::string HostOrEmpty(const std::string& host) {
+  return host.empty() ? "" : HostNames({host});
 }
 
 std::vector<ConfigOption> MakeOptions() {
@@ -153,7 +153,9 @@ std::vector<ConfigOption> MakeOptions() {
           "Serve the API without TLS, for tests. Refused unless api.listen is a loopback address."),
 
       Row("phone.listen", MEMBER(phone.listen),
-          "Door for phones in default mode (TLS, the phone proves nothing)."),
+          "Door for phones in default mode (TLS, the phone proves nothing). [::] is IPv6 and IPv4, here and "
+          "at the "
+          "other doors of phones."),
       Row("phone.path", MEMBER(phone.path), "URL path that phones post to.", UrlPath),
       Row("phone.tls_policy", MEMBER(phone.tls_policy),
           "default: TLS 1.2 and later. legacy: also TLS 1.0 and old cipher suites, for old firmware."),
@@ -201,7 +203,7 @@ std::vector<ConfigOption> MakeOptions() {
       Row("secure.server_names", MEMBER(secure.server_names),
           "Host names and addresses that phones call, for the certificates of new server credentials. Empty: "
           "the name of this host, secure.listen, knock.advertise_address, and the addresses of its "
-          "interfaces.",
+          "interfaces. Server addresses of locations are added.",
           HostNames),
       Row("secure.pin_alphabet", MEMBER(secure.pin_alphabet),
           "What security PINs consist of. letters: digits too; not every phone has letter keys."),
@@ -253,10 +255,18 @@ std::vector<ConfigOption> MakeOptions() {
           "Permit a knock.contact_gap under 1m. Real phones crash; for simulated ones only."),
       Row("knock.concurrency", MEMBER(knock.concurrency), "Most contact-me requests under way.",
           Between(1, 10000)),
+      Row("knock.advertise", MEMBER(knock.advertise),
+          "Which phones a knock tells what address to call (dls_ip_addr, dls_ip_port), where their location "
+          "or "
+          "knock.advertise_address names one: none; default-mode: those that are not in secure mode; all: "
+          "those in secure mode, too, which may ignore a knock that names another server than theirs."),
       Row("knock.advertise_address", MEMBER(knock.advertise_address),
-          "Address that a knock tells the phone to call. Empty: none; the phone calls the server that it is "
+          "Address that a knock tells the phone to call, unless its location names another. An IP address, "
+          "or a "
+          "host name, which not every firmware may resolve. Empty: none; the phone calls the server that it "
+          "is "
           "set to.",
-          AddressOrEmpty),
+          HostOrEmpty),
       Row("knock.advertise_port", MEMBER(knock.advertise_port),
           "Port that goes with knock.advertise_address. 0: the port of phone.listen.", Between(0, 65535)),
 
@@ -310,7 +320,7 @@ std::vector<ConfigOption> MakeOptions() {
 
       Row("wpi.activation", MEMBER(wpi.activation),
           "What makes a phone use a certificate that it has accepted: none: nothing more; restart: a "
-          "restart."),
+          "restart, which is why the serial number that the phone tells before it is not compared."),
 
       Row("log.level", MEMBER(log.level), "Least level that is logged."),
 

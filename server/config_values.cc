@@ -86,6 +86,9 @@ NAMED_VALUE(Pkcs12Encryption, {{"legacy-3des-sha1", Pkcs12Encryption::kLegacy3De
 NAMED_VALUE(RsaGenerator, {{"nettle", RsaGenerator::kNettle}, {"openssl", RsaGenerator::kOpenSsl}});
 NAMED_VALUE(DoorRefusal, {{"clean-up", DoorRefusal::kCleanUp}, {"forbidden", DoorRefusal::kForbidden}});
 NAMED_VALUE(WpiActivation, {{"none", WpiActivation::kNone}, {"restart", WpiActivation::kRestart}});
+NAMED_VALUE(KnockAdvertise, {{"none", KnockAdvertise::kNone},
+                             {"default-mode", KnockAdvertise::kDefaultMode},
+                             {"all", KnockAdvertise::kAll}});
 NAMED_VALUE(PinAlphabet, {{"digits", PinAlphabet::kDigits}, {"letters", PinAlphabet::kLetters}});
 NAMED_VALUE(base::LogLevel, {{"debug", base::LogLevel::kDebug},
                              {"info", base::LogLevel::kInfo},
@@ -221,16 +224,6 @@ bool ListenAddress::loopback() const {
 
 bool IsIpAddress(const std::string& text) {
   return !AddressOctets(text).empty();
-}
-
-bool IsHostName(const std::string& text) {
-  if (text.empty() || text.size() > 253) return false;
-  const std::vector<std::string> labels = absl::StrSplit(text, '.');
-  return std::all_of(labels.begin(), labels.end(), [](const std::string& label) {
-    return !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
-           std::all_of(label.begin(), label.end(),
-                       [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-'; });
-  });
 }
 
 bool IsReadableFile(const std::string& path) {

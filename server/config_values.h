@@ -36,13 +36,13 @@ PHONEPKI_CONFIG_VALUE(Pkcs12Encryption);
 PHONEPKI_CONFIG_VALUE(RsaGenerator);
 PHONEPKI_CONFIG_VALUE(DoorRefusal);
 PHONEPKI_CONFIG_VALUE(WpiActivation);
+PHONEPKI_CONFIG_VALUE(KnockAdvertise);
 PHONEPKI_CONFIG_VALUE(PinAlphabet);
 PHONEPKI_CONFIG_VALUE(base::LogLevel);
 
 #undef PHONEPKI_CONFIG_VALUE
 
 bool IsIpAddress(const std::string& text);
-bool IsHostName(const std::string& text);
 bool IsReadableFile(const std::string& path);
 // "10.1.0.0/16", "fd00::/8". Empty when it is one.
 std::string CidrProblem(const std::string& text);

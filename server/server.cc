@@ -107,6 +107,10 @@ absl::StatusOr<provisioning::DeliveryOptions> DeliveryOptionsOf(const ServerConf
   options.min_knock_interval = std::min(config.knock.contact_gap, absl::Seconds(60));
   options.knock_rate = config.knock.rate;
   options.knock_concurrency = config.knock.concurrency;
+  options.advertise = config.knock.advertise == KnockAdvertise::kNone ? provisioning::Advertise::kNone
+                      : config.knock.advertise == KnockAdvertise::kAll
+                          ? provisioning::Advertise::kAll
+                          : provisioning::Advertise::kDefaultMode;
   options.advertise_address = config.knock.advertise_address;
   options.advertise_port =
       config.knock.advertise_port == 0 ? config.phone.listen.port : config.knock.advertise_port;

@@ -1,6 +1,7 @@
 #include "ca/x509/network_name.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <arpa/inet.h>
 
@@ -45,6 +46,17 @@ std::string PrintIp(const base::Bytes& octets) {
   char buffer[INET6_ADDRSTRLEN];
   const char* text = inet_ntop(octets.size() == 4 ? AF_INET : AF_INET6, octets.data(), buffer, sizeof buffer);
   return text == nullptr ? "" : text;
+}
+
+base::Bytes UnmapIp(base::Bytes octets) {
+  const base::Bytes mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (octets.size() != 16 || !std::equal(mapped.begin(), mapped.end(), octets.begin())) return octets;
+  return base::Bytes(octets.end() - 4, octets.end());
+}
+
+bool IsSameIp(std::string_view a, std::string_view b) {
+  std::optional<base::Bytes> first = ParseIp(a), second = ParseIp(b);
+  return first && second && UnmapIp(*std::move(first)) == UnmapIp(*std::move(second));
 }
 
 }  // namespace phonepki::ca

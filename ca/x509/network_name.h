@@ -18,4 +18,9 @@ std::optional<base::Bytes> ParseIp(std::string_view text);
 // Dotted quad, or IPv6 in the form of RFC 5952. Empty if `octets` is of neither size.
 std::string PrintIp(const base::Bytes& octets);
 
+// As an IPv4 address what is one in the clothes of IPv6 (::ffff:192.0.2.1).
+base::Bytes UnmapIp(base::Bytes octets);
+// Whether both texts are addresses, and the same one however they are written.
+bool IsSameIp(std::string_view a, std::string_view b);
+
 }  // namespace phonepki::ca

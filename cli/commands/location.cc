@@ -1,4 +1,7 @@
 // Locations: which phones belong together.
+#include <algorithm>
+#include <utility>
+
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
@@ -23,6 +26,16 @@ std::string RuleText(const v1::LocationRule& rule) {
   return absl::StrCat(Word(v1::LocationRule::Kind_Name(rule.kind())), " ", rule.value());
 }
 
+// "192.0.2.10:18443, secure port 18444"; what is not given is the server's.
+std::string ServerText(const v1::Location& location) {
+  const std::string& host = location.server_address();
+  const bool six = absl::StrContains(host, ':') && location.server_port() != 0;
+  std::string text = six ? absl::StrCat("[", host, "]") : host;
+  if (location.server_port() != 0) absl::StrAppend(&text, ":", location.server_port());
+  if (location.server_secure_port() == 0) return text;
+  return absl::StrCat(text, text.empty() ? "" : ", ", "secure port ", location.server_secure_port());
+}
+
 void ShowLocation(Session& session, const v1::Location& location) {
   Sheet sheet;
   sheet.Add("Name", location.name());
@@ -31,6 +44,7 @@ void ShowLocation(Session& session, const v1::Location& location) {
   sheet.Add("Priority", absl::StrCat(location.priority()));
   sheet.Add("Default", location.is_default() ? "yes, takes whatever no rule takes" : "");
   for (const v1::LocationRule& rule : location.rules()) sheet.Add("Rule", RuleText(rule));
+  sheet.Add("Phones call", ServerText(location));
   sheet.Add("Devices", absl::StrCat(location.device_count()));
   sheet.Add("Sessions at once",
             location.max_sessions() == 0 ? "no limit of its own" : absl::StrCat(location.max_sessions()));
@@ -71,13 +85,36 @@ struct RuleArguments {
   }
 };
 
+struct ServerArguments {
+  std::optional<std::string> address;
+  std::optional<std::int64_t> port, secure_port;
+
+  void AddTo(std::vector<Option>& options) {
+    options.push_back(
+        Value("--server-address", "HOST",
+              "IP address or host name that phones here must call; '' that of the configuration", &address));
+    options.push_back(
+        Value("--server-port", "PORT", "port that goes with it; 0 that of the configuration", &port));
+    options.push_back(Value(
+        "--server-secure-port", "PORT",
+        "port that phones here are told to call in secure mode; 0 that of the configuration", &secure_port));
+  }
+
+  template <typename Request>
+  void Fill(Request& request) const {
+    if (address) request.set_server_address(*address);
+    if (port) request.set_server_port(static_cast<int>(*port));
+    if (secure_port) request.set_server_secure_port(static_cast<int>(*secure_port));
+  }
+};
+
 constexpr char kRuleHelp[] =
     "A location takes a phone when any of its rules does. Among several the highest priority wins, then the "
     "more "
     "specific rule, then the older location; a phone is in exactly one.";
 
 Command Create() {
-  struct Arguments : RuleArguments, CreateOptions {
+  struct Arguments : RuleArguments, ServerArguments, CreateOptions {
     std::string name, description;
     std::optional<std::int64_t> priority;
     std::int64_t max_sessions = 0;
@@ -90,6 +127,7 @@ Command Create() {
   command.examples = {
       "phonepki location create Bremen --cidr 10.1.0.0/16 --cidr 10.2.0.0/16",
       "phonepki location create Lobby --device 00:1A:E8:00:00:01 --priority 200",
+      "phonepki location create Kiel --cidr 10.7.0.0/16 --server-address 192.0.2.10 --server-secure-port 443",
       "phonepki location create Sales --e164-prefix 4989123 --device-type 'OpenScape Desk Phone CP*'"};
   command.options = {
       Positional("NAME", "name of the location", &args->name).Required(),
@@ -97,6 +135,7 @@ Command Create() {
       Value("--priority", "N", "0 to 1000; default 100", &args->priority),
       Value("--max-sessions", "N", "phones worked on at once; default no limit", &args->max_sessions)};
   args->RuleArguments::AddTo(command.options);
+  args->ServerArguments::AddTo(command.options);
   args->CreateOptions::AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::CreateLocationRequest request;
@@ -104,7 +143,8 @@ Command Create() {
     request.set_description(args->description);
     if (args->priority) request.set_priority(static_cast<int>(*args->priority));
     request.set_max_sessions(static_cast<int>(args->max_sessions));
-    RETURN_IF_ERROR(args->Fill(request.mutable_rules()));
+    RETURN_IF_ERROR(args->RuleArguments::Fill(request.mutable_rules()));
+    args->ServerArguments::Fill(request);
     args->Apply(request);
     ASSIGN_OR_RETURN(auto response, session.Call(&Stub::CreateLocation, request));
     return session.Show(response, [&] {
@@ -164,7 +204,7 @@ Command Try() {
 }
 
 Command Update() {
-  struct Arguments : RuleArguments {
+  struct Arguments : RuleArguments, ServerArguments {
     std::string name;
     std::optional<std::string> new_name, description;
     std::optional<std::int64_t> priority, max_sessions;
@@ -176,7 +216,8 @@ Command Update() {
   command.summary = "Change a location; given rules replace all its rules";
   command.description = kRuleHelp;
   command.examples = {"phonepki location update Bremen --cidr 10.1.0.0/16 --cidr 10.3.0.0/16",
-                      "phonepki location update Bremen --max-sessions 20"};
+                      "phonepki location update Bremen --max-sessions 20",
+                      "phonepki location update Bremen --server-address 192.0.2.10 --server-port 18443"};
   command.options = {
       NameArgument(&args->name),
       Value("--name", "NAME", "new name", &args->new_name),
@@ -185,7 +226,8 @@ Command Update() {
       Value("--max-sessions", "N", "phones worked on at once; 0 no limit", &args->max_sessions),
       Flag("--no-rules", "remove all rules", &args->no_rules),
       Flag("--dry-run,--validate-only", "check everything, change nothing", &args->dry_run)};
-  args->AddTo(command.options);
+  args->RuleArguments::AddTo(command.options);
+  args->ServerArguments::AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::UpdateLocationRequest request;
     request.set_name(ResourceName(kNoun.collection, args->name));
@@ -193,11 +235,14 @@ Command Update() {
     if (args->description) request.set_description(*args->description);
     if (args->priority) request.set_priority(static_cast<int>(*args->priority));
     if (args->max_sessions) request.set_max_sessions(static_cast<int>(*args->max_sessions));
+    args->ServerArguments::Fill(request);
     request.set_validate_only(args->dry_run);
     if (args->no_rules && args->any()) {
       return base::InvalidField("no-rules", "RULES", "--no-rules cannot go with rules");
     }
-    if (args->no_rules || args->any()) RETURN_IF_ERROR(args->Fill(request.mutable_rules()->mutable_rules()));
+    if (args->no_rules || args->any()) {
+      RETURN_IF_ERROR(args->RuleArguments::Fill(request.mutable_rules()->mutable_rules()));
+    }
     ASSIGN_OR_RETURN(auto response, session.Call(&Stub::UpdateLocation, request));
     return session.Show(response, [&] {
       ShowLocation(session, response.location());
@@ -217,18 +262,24 @@ Command List() {
   command.run = [](Session& session) -> absl::StatusOr<ExitCode> {
     ASSIGN_OR_RETURN(auto response, session.List(&Stub::ListLocations, v1::ListLocationsRequest()));
     return session.Show(response, [&] {
-      Table table({{"ID"},
-                   {"LOCATION"},
-                   {"DEVICES", true},
-                   {"PRIORITY", true},
-                   {"RULES", false, true},
-                   {"DESCRIPTION", false, true}});
+      const bool servers =
+          std::any_of(response.locations().begin(), response.locations().end(),
+                      [](const v1::Location& location) { return !ServerText(location).empty(); });
+      std::vector<Column> columns = {
+          {"ID"}, {"LOCATION"}, {"DEVICES", true}, {"PRIORITY", true}, {"RULES", false, true}};
+      if (servers) columns.push_back({"PHONES CALL"});
+      columns.push_back({"DESCRIPTION", false, true});
+      Table table(std::move(columns));
       for (const v1::Location& location : response.locations()) {
         std::string rules = location.is_default() ? "(default)" : "";
         for (const v1::LocationRule& rule : location.rules())
           absl::StrAppend(&rules, rules.empty() ? "" : ", ", RuleText(rule));
-        table.Add({ShortName(location.name()), location.display_name(), absl::StrCat(location.device_count()),
-                   absl::StrCat(location.priority()), rules, location.description()});
+        std::vector<Cell> cells = {ShortName(location.name()), location.display_name(),
+                                   absl::StrCat(location.device_count()), absl::StrCat(location.priority()),
+                                   rules};
+        if (servers) cells.emplace_back(ServerText(location));
+        cells.emplace_back(location.description());
+        table.Add(std::move(cells));
       }
       session.Print(table);
     });

@@ -254,7 +254,9 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, cons
   const std::string info = InfoOf(*slot, message);
   RETURN_IF_ERROR(db::SetReadBack(tx, session.device_id, job.slot, info));
   const std::string serial = SerialOf(*slot, info);
-  if (!serial.empty() && !work.certificate_serial.empty() &&
+  // A phone that needs a restart first may tell of the one before; the probe will see.
+  const bool later = options_.restart_after_write && slot->proof == CertificateSlot::Proof::kProbe;
+  if (!later && !serial.empty() && !work.certificate_serial.empty() &&
       ca::HexLower(work.certificate_serial) != serial) {
     RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
                          "the phone reads back a certificate with another serial number", false));

@@ -18,6 +18,9 @@ enum class Admission { kOpen, kKnownDevices, kNetworks };
 // What a phone gets that may not talk here (U11).
 enum class Refusal { kCleanUp, kForbidden };
 
+// Which phones a knock tells what address to call (U17).
+enum class Advertise { kNone, kDefaultMode, kAll };
+
 struct DeliveryOptions {
   Admission admission = Admission::kOpen;  // who may register in default mode
   std::vector<std::string> networks;       // CIDR, for kNetworks
@@ -29,7 +32,9 @@ struct DeliveryOptions {
   absl::Duration min_knock_interval = absl::Seconds(60);
   double knock_rate = 100;  // per second in this process
   int knock_concurrency = 200;
-  std::string advertise_address;  // empty: the phone calls the server it is configured for
+  Advertise advertise = Advertise::kDefaultMode;
+  std::string advertise_address;  // unless the location has one; empty: the phone calls the server it is
+                                  // configured for
   int advertise_port = 0;
 
   int probe_port = 443;

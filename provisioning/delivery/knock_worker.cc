@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "db/deployment_repository.h"
-#include "db/location_repository.h"
 #include "db/secure_mode_repository.h"
 #include "provisioning/delivery/secure_enrolment.h"
 
@@ -95,7 +94,15 @@ absl::StatusOr<std::vector<KnockWorker::Claimed>> KnockWorker::Claim(int limit) 
     ASSIGN_OR_RETURN(auto devices, db::GetDevices(tx, ids));
     absl::flat_hash_map<std::int64_t, db::DeviceRecord> by_id;
     for (db::DeviceRecord& device : devices) by_id[device.id] = std::move(device);
-    for (db::JobRecord& job : jobs) claimed.push_back({job, by_id[job.device_id]});
+    std::vector<std::int64_t> places;
+    for (const auto& [id, device] : by_id) places.push_back(device.location_id);
+    ASSIGN_OR_RETURN(auto locations, db::GetLocationsWithoutRules(tx, places));
+    absl::flat_hash_map<std::int64_t, db::LocationRecord> places_by_id;
+    for (db::LocationRecord& location : locations) places_by_id[location.id] = std::move(location);
+    for (db::JobRecord& job : jobs) {
+      const db::DeviceRecord& device = by_id[job.device_id];
+      claimed.push_back({job, device, places_by_id[device.location_id]});
+    }
     return absl::OkStatus();
   }));
   if (!claimed.empty()) after_location_ = claimed.back().job.location_id;
@@ -158,15 +165,10 @@ std::vector<db::KnockOrder> KnockWorker::Issue(const std::vector<Claimed>& claim
   std::vector<CertificateOrder> orders;
   std::vector<std::size_t> ordering;  // orders[i] is of claimed[ordering[i]]
   absl::flat_hash_map<std::int64_t, db::DeploymentRecord> deployments;
-  absl::flat_hash_map<std::int64_t, std::string> locations;
   absl::Status looked_up = database_.InTransaction("knock_deployments", [&](db::Tx& tx) -> absl::Status {
     for (const Claimed& item : claimed) {
       if (!item.job.is_manual() && !deployments.contains(item.job.deployment_id)) {
         ASSIGN_OR_RETURN(deployments[item.job.deployment_id], db::FindDeployment(tx, item.job.deployment_id));
-      }
-      if (!locations.contains(item.device.location_id)) {
-        ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, item.device.location_id));
-        locations[item.device.location_id] = location.display_name;
       }
     }
     return absl::OkStatus();
@@ -189,7 +191,7 @@ std::vector<db::KnockOrder> KnockWorker::Issue(const std::vector<Claimed>& claim
                         FenceOf(item.job),
                         deployments[item.job.deployment_id].connector_id,
                         {item.device.mac, item.device.ip_address, item.device.fqdn, item.device.e164,
-                         locations[item.device.location_id]}});
+                         item.location.display_name}});
     }
     std::vector<absl::StatusOr<std::int64_t>> issued = issuance_.IssueBatch(orders);
     for (std::size_t i = 0; i < issued.size(); ++i) certificates[ordering[i]] = std::move(issued[i]);
@@ -253,6 +255,20 @@ absl::Status KnockWorker::Arm(const std::vector<Claimed>& claimed, const std::ve
   return absl::OkStatus();
 }
 
+void KnockWorker::NameServer(const Claimed& claimed, phone::KnockTarget& target) const {
+  const bool secure = claimed.device.security_state == db::security_state::kSecure;
+  if (options_.advertise == Advertise::kNone) return;
+  if (secure && options_.advertise != Advertise::kAll) return;
+  const db::LocationServer& server = claimed.location.server;
+  target.dls_address = server.address.empty() ? options_.advertise_address : server.address;
+  const int own_port = secure ? server.secure_port : server.port;
+  if (own_port != 0) {
+    target.dls_port = own_port;
+  } else {
+    target.dls_port = secure ? options_.secure_port : options_.advertise_port;
+  }
+}
+
 void KnockWorker::SendKnock(const Claimed& claimed) {
   tokens_ -= 1;
   {
@@ -271,11 +287,7 @@ void KnockWorker::SendKnock(const Claimed& claimed) {
   absl::StatusOr<phone::KnockTarget> target =
       phone::ParseContactMeUri(claimed.device.contact_me_uri, claimed.device.ip_address);
   if (!target.ok()) return done(target.status());
-  if (claimed.device.security_state != db::security_state::kSecure) {
-    // A phone in secure mode has its server and may not like to be told another (U17).
-    target->dls_address = options_.advertise_address;
-    target->dls_port = options_.advertise_port;
-  }
+  NameServer(claimed, *target);
   phone::Knock(io_, *target, options_.knock_timeout, done);
 }
 

@@ -21,6 +21,7 @@
 #include "db/database.h"
 #include "db/device_repository.h"
 #include "db/job_repository.h"
+#include "db/location_repository.h"
 #include "provisioning/delivery/delivery_options.h"
 #include "provisioning/phone/outgoing.h"
 #include "provisioning/pki/issuance.h"
@@ -56,6 +57,7 @@ class KnockWorker {
   struct Claimed {
     db::JobRecord job;
     db::DeviceRecord device;
+    db::LocationRecord location;  // without its rules
   };
 
   void Run();
@@ -67,6 +69,8 @@ class KnockWorker {
                                     std::vector<db::JobRelease>& releases);
   absl::Status Arm(const std::vector<Claimed>& claimed, const std::vector<db::KnockOrder>& orders,
                    std::vector<db::JobRelease>& releases);
+  // Which server the phone is to call, as far as it is to be told.
+  void NameServer(const Claimed& claimed, phone::KnockTarget& target) const;
   void SendKnock(const Claimed& claimed);
   absl::Status SettleFailures();
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
+#include "ca/x509/network_name.h"
 #include "db/deployment_repository.h"
 #include "provisioning/delivery/phone_text.h"
 #include "provisioning/delivery/session_cookie.h"
@@ -54,7 +55,7 @@ std::string InventoryJson(const WorkpointMessage& message) {
 }
 
 bool PlacementChanged(const db::DeviceRecord& before, const db::DeviceRecord& now) {
-  return before.ip_address != now.ip_address || before.e164 != now.e164 ||
+  return !ca::IsSameIp(before.ip_address, now.ip_address) || before.e164 != now.e164 ||
          before.device_type != now.device_type;
 }
 
@@ -329,7 +330,8 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnInitial(db::Tx& tx, const
   if (message.reason == Reason::kStatus) return Answer{};
   ASSIGN_OR_RETURN(std::optional<db::JobRecord> job, db::FindJobForSession(tx, device->id));
   const bool caused_by_us =
-      contact.secure() || (device->knock_valid && device->knock_address == contact.request.remote_address);
+      contact.secure() ||
+      (device->knock_valid && ca::IsSameIp(device->knock_address, contact.request.remote_address));
   if (job && caused_by_us) return StartDelivery(tx, *device, *job, contact);
   if (job) {
     RETURN_IF_ERROR(RecordUncalledFor(tx, contact, *device));

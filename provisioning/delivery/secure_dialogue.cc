@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
+#include "ca/x509/network_name.h"
 #include "db/deployment_repository.h"
 #include "provisioning/delivery/phone_dialogue.h"
 #include "provisioning/delivery/session_cookie.h"
@@ -66,7 +67,7 @@ absl::StatusOr<std::optional<db::ClientCertificateRecord>> PhoneDialogue::Identi
 bool PhoneDialogue::IsSessionOf(const Contact& contact, const db::SessionRecord& session) {
   if (session.door != contact.door) return false;
   if (contact.secure()) return session.device_id == contact.caller->device_id;
-  return session.remote_address == contact.request.remote_address;
+  return ca::IsSameIp(session.remote_address, contact.request.remote_address);
 }
 
 absl::StatusOr<bool> PhoneDialogue::MayTalkInDefaultMode(db::Tx& tx, const Contact& contact,
@@ -106,7 +107,7 @@ absl::Status PhoneDialogue::RecordUncalledFor(db::Tx& tx, const Contact& contact
   if (device.knock_address.empty()) {
     return Record(tx, contact, security_event::kNoKnock, "says that we asked it to call; we did not");
   }
-  if (device.knock_address != contact.request.remote_address) {
+  if (!ca::IsSameIp(device.knock_address, contact.request.remote_address)) {
     return Record(tx, contact, security_event::kOtherAddress,
                   absl::StrCat("we asked the phone at ", device.knock_address));
   }
@@ -196,7 +197,7 @@ absl::Status PhoneDialogue::OnPinRetriesExceeded(db::Tx& tx, const Contact& cont
   ASSIGN_OR_RETURN(std::optional<db::DeviceRecord> device, db::FindDeviceForUpdate(tx, contact.mac));
   // Anybody can say so in default mode; believed is only the phone that was enrolled, from where it was.
   if (!device || device->security_state != db::security_state::kAwaitingPin ||
-      device->ip_address != contact.request.remote_address) {
+      !ca::IsSameIp(device->ip_address, contact.request.remote_address)) {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(Record(tx, contact, security_event::kPinRetriesExceeded,

@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "ca/x509/certificate.h"
 #include "db/certificate_repository.h"
+#include "db/location_repository.h"
 #include "provisioning/secure_mode/pin.h"
 
 namespace phonepki::provisioning {
@@ -30,6 +31,10 @@ absl::StatusOr<EnrolmentPlan> SecureEnrolment::Plan(db::Tx& tx, const db::Device
   EnrolmentPlan plan;
   ASSIGN_OR_RETURN(std::vector<base::Bytes> trust, credentials_.PhoneTrust(tx));
   for (const base::Bytes& certificate : trust) plan.server_cas.push_back(ca::ToPem(certificate));
+  ASSIGN_OR_RETURN(std::vector<db::LocationRecord> location,
+                   db::GetLocationsWithoutRules(tx, {device.location_id}));
+  const int own_port = location.empty() ? 0 : location[0].server.secure_port;
+  plan.secure_port = own_port == 0 ? options_.secure_port : own_port;
   plan.renewal = device.security_state == db::security_state::kSecure;
   ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, deployment_id));
   plan.mode = plan.renewal ? pin_mode::kNone : deployment.pin_mode;
@@ -46,7 +51,7 @@ absl::StatusOr<std::vector<Item>> SecureEnrolment::Items(const EnrolmentPlan& pl
     credentials.push_back(
         {"dls-server-ca", i, i < static_cast<int>(plan.server_cas.size()) ? plan.server_cas[i] : "", ""});
   }
-  credentials.push_back({"dls-secure-port", std::nullopt, absl::StrCat(options_.secure_port), ""});
+  credentials.push_back({"dls-secure-port", std::nullopt, absl::StrCat(plan.secure_port), ""});
   if (plan.renewal) return credentials;
   if (plan.mode == pin_mode::kNone) {
     credentials.insert(credentials.begin(), {"goto-secure-mode", std::nullopt, "nopin", ""});

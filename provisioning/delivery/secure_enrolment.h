@@ -39,6 +39,7 @@ struct EnrolmentPlan {
   std::string mode;  // pin_mode
   base::Secret pin;
   std::vector<std::string> server_cas;  // PEM, one or two
+  int secure_port = 0;                  // where the phone is to call
   bool renewal = false;                 // the phone is in secure mode already: no goto-secure-mode
 };
 

@@ -1,8 +1,7 @@
 #include "provisioning/devices/device_import.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+#include <optional>
 
 #include <absl/container/flat_hash_map.h>
 #include <absl/strings/ascii.h>
@@ -40,12 +39,10 @@ absl::Status Take(const std::string& column, const std::string& value, db::Devic
     }
     device.e164 = value;
   } else if (column == "ip") {
-    unsigned char octets[16];
-    if (!value.empty() && inet_pton(AF_INET, value.c_str(), octets) != 1 &&
-        inet_pton(AF_INET6, value.c_str(), octets) != 1) {
-      return base::InvalidField(column, "IP", "must be an IP address");
-    }
-    device.ip_address = value;
+    const std::optional<base::Bytes> octets = ca::ParseIp(value);
+    if (!value.empty() && !octets) return base::InvalidField(column, "IP", "must be an IP address");
+    // As the database writes it, so that importing it again changes nothing.
+    device.ip_address = octets ? ca::PrintIp(ca::UnmapIp(*octets)) : "";
   } else if (column == "fqdn") {
     if (!value.empty() && !ca::IsDnsName(base::ToStd(absl::StripSuffix(value, ".")))) {
       return base::InvalidField(column, "FQDN", "must be a host name of letters, digits and hyphens");

@@ -1,7 +1,5 @@
 #include "provisioning/devices/location_resolver.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <optional>
 
@@ -13,16 +11,15 @@
 #include "base/error.h"
 #include "base/mac_address.h"
 #include "base/status_macros.h"
+#include "ca/x509/network_name.h"
 
 namespace phonepki::provisioning {
 namespace {
 
 // Empty when it is no address.
 std::string AddressOctets(const std::string& text) {
-  unsigned char octets[16];
-  if (inet_pton(AF_INET, text.c_str(), octets) == 1) return std::string(reinterpret_cast<char*>(octets), 4);
-  if (inet_pton(AF_INET6, text.c_str(), octets) == 1) return std::string(reinterpret_cast<char*>(octets), 16);
-  return "";
+  const base::Bytes octets = ca::UnmapIp(ca::ParseIp(text).value_or(base::Bytes()));
+  return std::string(octets.begin(), octets.end());
 }
 
 struct Cidr {
@@ -36,9 +33,13 @@ std::optional<Cidr> ParseCidr(const std::string& text) {
   if (cidr.octets.empty() || parts.size() > 2) return std::nullopt;
   const int all = static_cast<int>(cidr.octets.size()) * 8;
   cidr.bits = all;
-  if (parts.size() == 2 && (!absl::SimpleAtoi(parts[1], &cidr.bits) || cidr.bits < 0 || cidr.bits > all)) {
-    return std::nullopt;
+  // ::ffff:10.0.0.0/104 is 10.0.0.0/8.
+  const int unmapped = all == 32 && absl::StrContains(parts[0], ':') ? 96 : 0;
+  if (parts.size() == 2) {
+    if (!absl::SimpleAtoi(parts[1], &cidr.bits)) return std::nullopt;
+    cidr.bits -= unmapped;
   }
+  if (cidr.bits < 0 || cidr.bits > all) return std::nullopt;
   for (int bit = cidr.bits; bit < all; ++bit) {
     cidr.octets[bit / 8] = static_cast<char>(cidr.octets[bit / 8] & ~(0x80 >> (bit % 8)));
   }
@@ -67,9 +68,8 @@ absl::Status CheckLocationRule(db::LocationRuleRecord& rule, const std::string& 
     const std::optional<Cidr> cidr = ParseCidr(rule.value);
     if (!cidr)
       return base::InvalidField(field, "RULE_CIDR", absl::StrCat("\"", rule.value, "\" is no CIDR range"));
-    char text[INET6_ADDRSTRLEN] = {};
-    inet_ntop(cidr->octets.size() == 4 ? AF_INET : AF_INET6, cidr->octets.data(), text, sizeof text);
-    rule.value = absl::StrCat(text, "/", cidr->bits);
+    rule.value =
+        absl::StrCat(ca::PrintIp(base::Bytes(cidr->octets.begin(), cidr->octets.end())), "/", cidr->bits);
     return absl::OkStatus();
   }
   if (rule.kind == "e164_prefix") {

@@ -1,8 +1,14 @@
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 
 #include "base/error.h"
 #include "base/rpc/rpc.h"
 #include "base/status_macros.h"
+#include "ca/x509/network_name.h"
 #include "db/api_request_repository.h"
 #include "db/audit_repository.h"
 #include "db/location_repository.h"
@@ -38,6 +44,9 @@ v1::Location ToProto(const db::LocationRecord& location, std::int64_t device_cou
   proto.set_is_default(location.is_default);
   proto.set_max_sessions(location.max_sessions);
   proto.set_device_count(device_count);
+  proto.set_server_address(location.server.address);
+  proto.set_server_port(location.server.port);
+  proto.set_server_secure_port(location.server.secure_port);
   for (const db::LocationRuleRecord& rule : location.rules) {
     auto* added = proto.add_rules();
     added->set_value(rule.value);
@@ -61,6 +70,44 @@ absl::StatusOr<std::vector<db::LocationRuleRecord>> FromProto(const Repeated& pr
     rules.push_back(std::move(rule));
   }
   return rules;
+}
+
+// Neither nobody, nor many, nor what has a meaning on one link only.
+bool IsCallable(const base::Bytes& octets) {
+  if (octets.size() == 4) return octets[0] != 0 && octets[0] < 224;
+  const bool link_local = octets[0] == 0xfe && (octets[1] & 0xc0) == 0x80;
+  // ::, and IPv4 in the clothes of IPv6: phones are told the address itself.
+  const bool embedded =
+      std::all_of(octets.begin(), octets.begin() + 10, [](auto octet) { return octet == 0; }) &&
+      octets != base::Bytes{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  return octets[0] != 0xff && !link_local && !embedded;
+}
+
+// On success the address is in its canonical form.
+absl::Status CheckServer(db::LocationServer& server) {
+  const auto wrong = [&](const std::string& why) {
+    return base::InvalidField("server_address", "SERVER_ADDRESS",
+                              absl::StrCat("\"", server.address.substr(0, 100), "\" ", why));
+  };
+  if (const std::optional<base::Bytes> octets = ca::ParseIp(server.address)) {
+    if (!IsCallable(*octets)) return wrong("is no address that a phone can call");
+    server.address = ca::PrintIp(*octets);
+  } else if (!server.address.empty()) {
+    if (!ca::IsDnsName(server.address)) {
+      return wrong("is neither an IP address nor a host name; ports are fields of their own");
+    }
+    absl::AsciiStrToLower(&server.address);
+  }
+  const std::pair<const char*, int> ports[] = {{"server_port", server.port},
+                                               {"server_secure_port", server.secure_port}};
+  for (const auto& [field, port] : ports) {
+    if (port < 0 || port > 65535) return base::InvalidField(field, "SERVER_PORT", "must be 0 to 65535");
+  }
+  if (server.port != 0 && server.address.empty()) {
+    return base::InvalidField("server_port", "SERVER_PORT",
+                              "goes with server_address: give both, or set the port to 0");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckLimits(const db::LocationRecord& location) {
@@ -109,7 +156,9 @@ RPC(CreateLocation) {
   location.description = request->description();
   if (request->has_priority()) location.priority = request->priority();
   location.max_sessions = request->max_sessions();
+  location.server = {request->server_address(), request->server_port(), request->server_secure_port()};
   RETURN_IF_ERROR(CheckLimits(location));
+  RETURN_IF_ERROR(CheckServer(location.server));
   ASSIGN_OR_RETURN(location.rules, FromProto(request->rules()));
   RETURN_IF_ERROR(db::LockPlacementExclusive(tx));
   ASSIGN_OR_RETURN(auto earlier, db::FindApiRequest(tx, "CreateLocation", request->request_id()));
@@ -161,7 +210,11 @@ RPC(UpdateLocation) {
   if (request->has_description()) location.description = request->description();
   if (request->has_priority()) location.priority = request->priority();
   if (request->has_max_sessions()) location.max_sessions = request->max_sessions();
+  if (request->has_server_address()) location.server.address = request->server_address();
+  if (request->has_server_port()) location.server.port = request->server_port();
+  if (request->has_server_secure_port()) location.server.secure_port = request->server_secure_port();
   RETURN_IF_ERROR(CheckLimits(location));
+  RETURN_IF_ERROR(CheckServer(location.server));
   RETURN_IF_ERROR(db::UpdateLocation(tx, location));
   if (request->has_rules()) {
     if (location.is_default) return DefaultHasNoRules();

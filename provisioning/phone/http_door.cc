@@ -7,6 +7,7 @@
 #include <optional>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -98,6 +99,10 @@ std::string AddressText(const tcp::socket& socket) {
   if (error) return "";
   if (address.is_v6() && address.to_v6().is_v4_mapped()) {
     address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+  }
+  if (address.is_v6()) {
+    // The link that a link-local address belongs to is no part of it.
+    address = asio::ip::make_address_v6(address.to_v6().to_bytes());
   }
   return address.to_string();
 }
@@ -429,8 +434,16 @@ absl::StatusOr<std::unique_ptr<HttpDoor>> HttpDoor::Open(IoRuntime& io, DoorOpti
   const auto address = asio::ip::make_address(core->options.address, error);
   if (error)
     return base::InvalidField("address", "ADDRESS", absl::StrCat(core->options.address, " is no IP address"));
-  const tcp::endpoint endpoint(address, static_cast<unsigned short>(core->options.port));
+  tcp::endpoint endpoint(address, static_cast<unsigned short>(core->options.port));
   core->acceptor.open(endpoint.protocol(), error);
+  const bool everywhere = address == asio::ip::address_v6::any();
+  if (everywhere && error == asio::error::address_family_not_supported) {
+    base::LogWarn("no_ipv6", {{"door", core->options.name}, {"listens", "on IPv4 only"}});
+    endpoint = tcp::endpoint(tcp::v4(), endpoint.port());
+    core->acceptor.open(endpoint.protocol(), error);
+  } else if (!error && everywhere) {
+    core->acceptor.set_option(asio::ip::v6_only(false), error);  // whatever this host's default is
+  }
   if (!error) core->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) core->acceptor.bind(endpoint, error);
   if (!error) core->acceptor.listen(4096, error);

@@ -31,6 +31,11 @@ absl::Status Unreachable(const std::string& what, const Error& error) {
   return absl::UnavailableError(absl::StrCat(what, ": ", error.message()));
 }
 
+// IPv6 addresses stand in brackets there. In a form they do not.
+std::string InUri(const std::string& address) {
+  return absl::StrContains(address, ':') ? absl::StrCat("[", address, "]") : address;
+}
+
 // One outgoing attempt with one deadline for everything.
 template <typename Self>
 class Attempt : public std::enable_shared_from_this<Self> {
@@ -58,7 +63,7 @@ class KnockAttempt : public Attempt<KnockAttempt> {
       absl::StrAppend(&form, "&dls_ip_addr=", target.dls_address, "&dls_ip_port=", target.dls_port);
     }
     request_ = absl::StrCat(
-        "POST ", target.path, " HTTP/1.1\r\nHost: ", target.address, ":", target.port,
+        "POST ", target.path, " HTTP/1.1\r\nHost: ", InUri(target.address), ":", target.port,
         "\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\nContent-Length: ", form.size(),
         "\r\nConnection: close\r\n\r\n", form);
   }

@@ -13,6 +13,7 @@
 #include "db/api_request_repository.h"
 #include "db/audit_repository.h"
 #include "db/certificate_repository.h"
+#include "db/location_repository.h"
 
 namespace phonepki::provisioning {
 namespace {
@@ -66,8 +67,11 @@ absl::StatusOr<db::SecureCredentialRecord> SecureCredentials::Create(const Crede
 
 absl::StatusOr<db::SecureCredentialRecord> SecureCredentials::CreateServer(const CredentialCreation& creation,
                                                                            const std::string& actor) {
-  const std::vector<std::string>& names =
-      creation.server_names.empty() ? server_names_ : creation.server_names;
+  std::vector<std::string> names = creation.server_names;
+  if (names.empty()) {
+    ASSIGN_OR_RETURN(names, database_.InTransactionReturning("secure_server_names", db::ListServerAddresses));
+    names.insert(names.begin(), server_names_.begin(), server_names_.end());
+  }
   ASSIGN_OR_RETURN(ServerCertificate issued,
                    issuance_.IssueForServer(creation.connector_id, names, creation.validate_only, actor));
   db::SecureCredentialRecord credential;

@@ -35,7 +35,7 @@ struct DoorIdentity {
 struct CredentialCreation {
   std::string kind;  // db::credential_kind
   std::int64_t connector_id = 0;
-  std::vector<std::string> server_names;  // empty: those of the configuration
+  std::vector<std::string> server_names;  // empty: those of configuration and locations
   bool validate_only = false;
   std::string request_id;
 };
@@ -43,7 +43,8 @@ struct CredentialCreation {
 // Thread-safe.
 class SecureCredentials {
  public:
-  // `server_names`: host names and addresses that phones call, for server certificates (U16: both).
+  // `server_names`: host names and addresses that phones call, for server certificates (U16: both). Those
+  // that locations name are added to them.
   SecureCredentials(db::Database& database, const ca::Keystore& keystore, Issuance& issuance,
                     std::vector<std::string> server_names)
       : database_(database),

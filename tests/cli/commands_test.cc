@@ -265,8 +265,14 @@ TEST_F(CommandsTest, Locations) {
   EXPECT_EQ(create->rules(2).value(), "4942");
   EXPECT_EQ(create->rules(4).value(), "00:1A:E8:00:00:01");
   EXPECT_EQ(create->priority(), 150);
-  EXPECT_EQ(Do({"location", "create", "Ulm"}).code, 0);
+  EXPECT_EQ(Do({"location", "create", "Ulm", "--server-address", "192.0.2.10", "--server-port", "443",
+                "--server-secure-port", "444"})
+                .code,
+            0);
   EXPECT_FALSE(create->has_priority());
+  EXPECT_EQ(create->server_address(), "192.0.2.10");
+  EXPECT_EQ(create->server_port(), 443);
+  EXPECT_EQ(create->server_secure_port(), 444);
 
   device::v1::GetLocationResponse existing;
   existing.mutable_location()->set_priority(42);
@@ -282,9 +288,38 @@ TEST_F(CommandsTest, Locations) {
       "device.v1.LocationService/UpdateLocation");
   EXPECT_EQ(Do({"location", "update", "Bremen", "--max-sessions", "20"}).code, 0);
   EXPECT_FALSE(update->has_rules());
+  EXPECT_FALSE(update->has_server_address() || update->has_server_port() || update->has_server_secure_port());
   EXPECT_EQ(Do({"location", "update", "Bremen", "--no-rules"}).code, 0);
   EXPECT_TRUE(update->has_rules());
   EXPECT_EQ(update->rules().rules_size(), 0);
+  EXPECT_EQ(Do({"location", "update", "Bremen", "--server-address", ""}).code, 0);
+  EXPECT_TRUE(update->has_server_address());
+  EXPECT_EQ(update->server_address(), "");
+}
+
+TEST_F(CommandsTest, LocationsSayWhereTheirPhonesCall) {
+  device::v1::ListLocationsResponse locations;
+  locations.add_locations()->set_display_name("Bremen");
+  server_->Expect<device::v1::ListLocationsRequest>("device.v1.LocationService/ListLocations", locations);
+  EXPECT_THAT(Do({"location", "list"}).out, Not(HasSubstr("PHONES CALL")));
+  const struct {
+    const char* address;
+    int port, secure_port;
+    const char* shown;
+  } servers[] = {{"192.0.2.10", 0, 0, "192.0.2.10"},
+                 {"192.0.2.10", 443, 444, "192.0.2.10:443, secure port 444"},
+                 {"fd00::7", 443, 0, "[fd00::7]:443"},
+                 {"fd00::7", 0, 444, "fd00::7, secure port 444"},
+                 {"", 0, 444, "secure port 444"}};
+  for (const auto& server : servers) {
+    device::v1::Location& location = *locations.mutable_locations(0);
+    location.set_server_address(server.address);
+    location.set_server_port(server.port);
+    location.set_server_secure_port(server.secure_port);
+    server_->Expect<device::v1::ListLocationsRequest>("device.v1.LocationService/ListLocations", locations);
+    EXPECT_THAT(Do({"location", "list"}).out,
+                ::testing::AllOf(HasSubstr("PHONES CALL"), HasSubstr(server.shown)));
+  }
 }
 
 TEST_F(CommandsTest, DeviceImportGoesInPiecesAndRestoresLineNumbers) {

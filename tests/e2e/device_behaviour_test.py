@@ -96,6 +96,35 @@ class LocationTest(behaviour.BehaviourTest):
         self.assert_refused("INVALID_ARGUMENT", "RULE_KIND", "rules[0].kind", "LocationService", "CreateLocation",
                             display_name=self.unique("Location"), rules=[dict(value="49")])
 
+    def test_a_location_names_the_server_that_its_phones_call(self):
+        made = self.location("CreateLocation", display_name=self.unique("Location"), server_address="FD00:0:0::7",
+                             server_port=443, server_secure_port=444).location
+        self.assertEqual((made.server_address, made.server_port, made.server_secure_port), ("fd00::7", 443, 444))
+        kept = self.location("UpdateLocation", name=made.name, description="elsewhere").location
+        self.assertEqual((kept.server_address, kept.server_port, kept.server_secure_port), ("fd00::7", 443, 444))
+        changed = self.location("UpdateLocation", name=made.name, server_address="DLS.example.com", server_port=0).location
+        self.assertEqual((changed.server_address, changed.server_port, changed.server_secure_port), ("dls.example.com", 0, 444))
+        self.assertEqual(self.location("GetLocation", name=made.name).location, changed)
+        self.assertIn(changed, self.location("ListLocations", page_size=1000).locations)
+        port_alone = self.location("UpdateLocation", name=made.name, server_address="", server_secure_port=9).location
+        self.assertEqual((port_alone.server_address, port_alone.server_secure_port), ("", 9))
+
+    def test_servers_that_no_phone_can_call_are_refused(self):
+        made = self.create().location
+        wrong = [(dict(server_address=address), "SERVER_ADDRESS", "server_address") for address in (
+            "10.1.2.3:443", "[fd00::1]", "https://dls", "10.1.2.300", "a b", "0.0.0.0", "224.0.0.1", "255.255.255.255",
+            "::", "ff02::1", "fe80::1", "::ffff:10.1.2.3", "x" * 254)]
+        wrong += [(dict(server_address="10.1.2.3", **{field: port}), "SERVER_PORT", field)
+                  for field in ("server_port", "server_secure_port") for port in (-1, 65536)]
+        wrong.append((dict(server_port=443), "SERVER_PORT", "server_port"))
+        for fields, reason, field in wrong:
+            with self.subTest(fields):
+                self.assert_refused("INVALID_ARGUMENT", reason, field, "LocationService", "CreateLocation",
+                                    display_name=self.unique("Location"), **fields)
+                self.assert_refused("INVALID_ARGUMENT", reason, field, "LocationService", "UpdateLocation", name=made.name,
+                                    **fields)
+        self.assertEqual(self.location("GetLocation", name=made.name).location, made)
+
     def test_overlapping_locations_priority_then_specificity_then_age(self):
         self.phones(f"{mac(1)},4989111,10.1.2.3,CP600")
         wide = self.create(("CIDR", "10.0.0.0/8")).location
@@ -199,6 +228,13 @@ class DeviceTest(behaviour.BehaviourTest):
         self.assertEqual((self.get(3).ip_address, self.get(3).description), ("2001:db8::1", "Größe"))
         # Any way to write a MAC address names the device.
         self.assertEqual(self.device("GetDevice", name="devices/00-1a-e8-00-00-01").device, one)
+
+    def test_D_33_addresses_are_stored_in_canonical_form_and_imported_again_without_a_change(self):
+        csv = f"mac,ip\n{mac(1, 12)},FD00:0:0::A\n{mac(2, 12)},::ffff:10.1.2.3\n{mac(3, 12)},10.1.2.4\n"
+        self.assertEqual(self.load(csv).created, 3)
+        self.assertEqual([self.get(n, 12).ip_address for n in (1, 2, 3)], ["fd00::a", "10.1.2.3", "10.1.2.4"])
+        again = self.load(csv)
+        self.assertEqual((again.updated, again.unchanged), (0, 3))
 
     def test_D_33_importing_again_updates_only_the_columns_of_the_file(self):
         self.load(f"mac,e164,description\n{mac(1, 1)},111,first\n{mac(2, 1)},222,second\n")

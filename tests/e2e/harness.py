@@ -106,15 +106,16 @@ class Server:
         " --phone-session-timeout 4s --phone-certificate-algorithm ecdsa-p256 --shutdown-drain 5s"
     ).split()
 
-    def __init__(self, web_port, share=None, extra=()):
+    def __init__(self, web_port, share=None, extra=(), listen="127.0.0.1"):
+        """`listen`: address of the doors for phones, IPv6 in brackets."""
         self.dir = tempfile.mkdtemp(prefix="phonepki-e2e-", dir="/var/tmp")
         os.chmod(self.dir, 0o711)
         self.api, self.phone, self.secure, self.metrics, self.plain = (free_port() for _ in range(5))
         self.share = share
         self.arguments = [
             os.path.join(BUILD, "server", "phonepkid"), "--data-dir", self.dir,
-            "--api-listen", f"127.0.0.1:{self.api}", "--phone-listen", f"127.0.0.1:{self.phone}",
-            "--secure-listen", f"127.0.0.1:{self.secure}", "--http-listen", f"127.0.0.1:{self.plain}", "--metrics-listen", f"127.0.0.1:{self.metrics}", "--probe-port", str(web_port), *self.FAST, *extra,
+            "--api-listen", f"127.0.0.1:{self.api}", "--phone-listen", f"{listen}:{self.phone}",
+            "--secure-listen", f"{listen}:{self.secure}", "--http-listen", f"{listen}:{self.plain}", "--metrics-listen", f"127.0.0.1:{self.metrics}", "--probe-port", str(web_port), *self.FAST, *extra,
         ]
         if share:
             self.arguments += ["--database-url", share.database_url(), "--keys-master-key-file",
@@ -233,18 +234,18 @@ class Server:
 
 
 class Phones:
-    """A fleet. Addresses 127.<block>.0.1 and up."""
+    """A fleet. Addresses 127.<block>.0.1 and up, or from `first` on; set to call `server`, IPv6 in brackets."""
 
-    def __init__(self, count, block, servers, web_port, *extra, keep_state=True):
+    def __init__(self, count, block, servers, web_port, *extra, keep_state=True, first=None, server="127.0.0.1"):
         self.count, self.block, self.web_port = count, block, web_port
-        self.first = f"127.{block}.0.1"
+        self.first = first or f"127.{block}.0.1"
         self.dir = tempfile.mkdtemp(prefix="phonepki-sim-", dir="/var/tmp")
         self.ledger = os.path.join(self.dir, "ledger.jsonl")
         self.control = os.path.join(self.dir, "control")
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "phonesim", "phonesim"), "run", "--phones", str(count), "--first-address", self.first,
              "--first-mac", f"00:1A:E8:{block:02X}:00:01", "--web-port", str(web_port), "--contact-port", "8085",
-             "--dls", ",".join(f"127.0.0.1:{port}" for port in servers), "--contact-gap-seconds", "1",
+             "--dls", ",".join(f"{server}:{port}" for port in servers), "--contact-gap-seconds", "1",
              "--crash-interval-seconds", "0.5", "--ledger", self.ledger, "--control", self.control,
              *(["--state-dir", os.path.join(self.dir, "state")] if keep_state else []), *extra],
             stdout=subprocess.PIPE, text=True)

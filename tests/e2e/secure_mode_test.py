@@ -97,6 +97,16 @@ class AdministrationTest(behaviour.BehaviourTest):
         if re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*", host) and host != "localhost":
             self.assertIn(host, made.dns_names)
 
+    def test_B061_the_certificate_names_the_server_addresses_of_locations(self):
+        for name in ("10.9.8.7", "fd00::7", "dls.example.net", "10.9.8.7"):
+            made = self.location("CreateLocation", display_name=self.unique("Location"), server_address=name).location
+            self.addCleanup(self.location, "DeleteLocation", name=made.name)
+        made = self.create("SERVER")
+        self.assertLessEqual({"10.9.8.7", "fd00::7", "127.0.0.1"}, set(made.ip_addresses))
+        self.assertEqual(list(made.ip_addresses).count("10.9.8.7"), 1)
+        self.assertIn("dls.example.net", made.dns_names)
+        self.assertEqual(list(self.create("SERVER", server_names=["a.example.net"]).ip_addresses), [])
+
     def test_B061_configured_names(self):
         server = harness.Server(self.web_port, extra=["--secure-server-names", "phones.example.net,10.9.9.9"])
         self.addCleanup(server.close)

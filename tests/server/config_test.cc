@@ -60,9 +60,9 @@ class ConfigTest : public ::testing::Test {
 
 TEST_F(ConfigTest, DefaultsAreValid) {
   const ServerConfig config = Config({});
-  EXPECT_EQ(config.phone.listen.ToString(), "0.0.0.0:18443");
+  EXPECT_EQ(config.phone.listen.ToString(), "[::]:18443");
   EXPECT_TRUE(config.database.embedded());
-  EXPECT_EQ(config.secure.listen.ToString(), "0.0.0.0:18444");
+  EXPECT_EQ(config.secure.listen.ToString(), "[::]:18444");
   EXPECT_TRUE(config.HasRole("worker"));
   EXPECT_EQ(config.keys.MasterKeyPath(config.data_dir), "/var/lib/phonepki/master.key");
 }
@@ -202,6 +202,17 @@ TEST_F(ConfigTest, NetworksMustBeNetworks) {
               HasSubstr("bits set behind"));
   EXPECT_THAT(Mistakes({"--phone-admission=networks", "--phone-networks=10.0.0.0"}),
               HasSubstr("not a network"));
+}
+
+TEST_F(ConfigTest, PhonesAreToldAddressesOrHostNames) {
+  for (const char* host : {"192.0.2.10", "fd00::7", "dls.example.com", "dls"}) {
+    EXPECT_EQ(Config({"--knock-advertise-address", host}).knock.advertise_address, host);
+  }
+  for (const char* host : {"192.0.2.300", "192.0.2.10:443", "[fd00::7]", "a b"}) {
+    EXPECT_THAT(Mistakes({"--knock-advertise-address", host}), HasSubstr("neither an IP address nor a host"));
+  }
+  EXPECT_THAT(Mistakes({"--knock-advertise=none", "--knock-advertise-address=192.0.2.10"}),
+              HasSubstr("knock.advertise_address has no effect"));
 }
 
 TEST_F(ConfigTest, PasswordsComeFromFiles) {

@@ -71,6 +71,21 @@ TEST_F(LocationResolverTest, Version6IsItsOwnWorld) {
   EXPECT_EQ(AtAddress("32.1.13.184"), four) << "the same first octets";
 }
 
+TEST_F(LocationResolverTest, IPv4InTheClothesOfIPv6IsIPv4) {
+  const std::int64_t site = Add("cidr", "::ffff:10.1.0.0/112"), host = Add("cidr", "::ffff:10.1.2.3");
+  EXPECT_EQ(AtAddress("10.1.9.9"), site);
+  EXPECT_EQ(AtAddress("::ffff:10.1.9.9"), site);
+  EXPECT_EQ(AtAddress("10.1.2.3"), host);
+  EXPECT_EQ(AtAddress("10.2.0.1"), 1);
+  db::LocationRuleRecord rule{"cidr", "::ffff:10.1.2.3/104"};
+  EXPECT_OK(CheckLocationRule(rule, "rules[0].value"));
+  EXPECT_EQ(rule.value, "10.0.0.0/8");
+  for (const char* wrong : {"::ffff:10.1.2.3/95", "::ffff:10.1.2.3/129", "10.1.2.3/33", "10.1.2.3/-1"}) {
+    rule = {"cidr", wrong};
+    EXPECT_REASON(CheckLocationRule(rule, "rules[0].value"), "RULE_CIDR") << wrong;
+  }
+}
+
 TEST_F(LocationResolverTest, WhatIsNoAddressMatchesNoNetwork) {
   Add("cidr", "0.0.0.0/0");
   Add("cidr", "::/0");

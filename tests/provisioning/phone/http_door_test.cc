@@ -84,6 +84,20 @@ TEST_F(HttpDoorTest, TheHandlerSeesTheRequestAndTheClientItsAnswer) {
   EXPECT_EQ(seen.remote_address, "127.0.0.9");
 }
 
+TEST_F(HttpDoorTest, ADoorForBothWorldsKnowsIPv4ClientsByTheirIPv4Address) {
+  std::string seen;
+  handler_ = [&](const HttpRequest& request) {
+    seen = request.remote_address;
+    return HttpResponse();
+  };
+  options_.address = "::";
+  Open();
+  Client client(port(), "127.0.0.9");
+  ASSERT_TRUE(client.Send(Request("x")));
+  EXPECT_THAT(client.Answer(), StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(seen, "127.0.0.9");
+}
+
 TEST_F(HttpDoorTest, AnswersCarryTheirLengthAndAreNeverChunked) {
   handler_ = [](const HttpRequest& request) {
     HttpResponse response;

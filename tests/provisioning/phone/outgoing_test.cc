@@ -26,14 +26,19 @@ namespace {
 class PhonePort {
  public:
   PhonePort() {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    EXPECT_TRUE(Bind(address));
     port_ = ntohs(address.sin_port);
+  }
+  // On ::1; port 0 when this machine does not have it.
+  struct Ipv6 {};
+  explicit PhonePort(Ipv6) {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = in6addr_loopback;
+    if (Bind(address)) port_ = ntohs(address.sin6_port);
   }
   ~PhonePort() {
     if (thread_.joinable()) thread_.join();
@@ -63,6 +68,14 @@ class PhonePort {
   }
 
  private:
+  template <typename Address>
+  bool Bind(Address& address) {
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof address;
+    listener_ = socket(generic->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return bind(listener_, generic, size) == 0 && getsockname(listener_, generic, &size) == 0;
+  }
+
   int listener_ = -1, port_ = 0;
   std::thread thread_;
   std::string request_;
@@ -118,6 +131,16 @@ TEST_F(OutgoingTest, AKnockMayNameTheServerToCall) {
   EXPECT_OK(KnockAt({"127.0.0.1", phone.port(), "/x", "192.0.2.10", 18443}));
   EXPECT_THAT(phone.TakeRequest(),
               ::testing::EndsWith("\r\n\r\nContactMe=true&dls_ip_addr=192.0.2.10&dls_ip_port=18443"));
+}
+
+TEST_F(OutgoingTest, AnIPv6AddressStandsInBracketsButNotInTheForm) {
+  PhonePort phone{PhonePort::Ipv6()};
+  if (phone.port() == 0) GTEST_SKIP() << "this machine has no IPv6";
+  phone.Answer("HTTP/1.1 204 No Content\r\n\r\n");
+  EXPECT_OK(KnockAt({"::1", phone.port(), "/x", "fd00::7", 18443}));
+  const std::string request = phone.TakeRequest();
+  EXPECT_THAT(request, ::testing::HasSubstr(absl::StrCat("\r\nHost: [::1]:", phone.port(), "\r\n")));
+  EXPECT_THAT(request, ::testing::EndsWith("\r\n\r\nContactMe=true&dls_ip_addr=fd00::7&dls_ip_port=18443"));
 }
 
 TEST_F(OutgoingTest, AnythingBut204IsNoConsent) {
