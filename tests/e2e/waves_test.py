@@ -119,8 +119,8 @@ class EnrolmentInWavesTest(Waves):
         # Nobody has ever seen this one.
         self.server.call("DeviceService", "ImportDevices", csv=b"mac\n00:1A:E8:00:00:01\n")
         made = self.enrol(wave_size=10)
-        found = self.succeeded(made, 25)
-        self.assertEqual((found.state, found.progress.wave, found.progress.phones_to_come), (Deployment.RUNNING, 4, 0))
+        found = self.reaches(made, "the last wave", lambda found: found.progress.succeeded == 25 and found.progress.wave == 4)
+        self.assertEqual((found.state, found.progress.waves, found.progress.phones_to_come), (Deployment.RUNNING, 4, 0))
         for mac in off:
             phones.order("online", mac)
         found = self.succeeded(made, 30)
