@@ -20,9 +20,9 @@ constexpr int kMaxBar = 30;
 constexpr int kMaxLabel = 24;
 
 int Percent(const Progress& figures) {
-  if (figures.total() == 0) return 100;
+  if (PhoneCount(figures) == 0) return 100;
   // 99 % until the very last job.
-  return static_cast<int>(DoneCount(figures) * 100 / figures.total());
+  return static_cast<int>(DoneCount(figures) * 100 / PhoneCount(figures));
 }
 
 struct Figure {
@@ -31,9 +31,11 @@ struct Figure {
   Color color = Color::kNone;
 };
 
-std::vector<Figure> Figures(const ProgressRow& row, bool every) {
+// `every`: the ones that are seldom there as well. `waves`: one says in which wave it is.
+std::vector<Figure> Figures(const ProgressRow& row, bool every, bool waves) {
   const Progress& p = row.figures;
   std::vector<Figure> figures;
+  if (waves) figures.push_back({p.waves() > 0 ? absl::StrCat("wave ", p.wave(), "/", p.waves()) : "", 6});
   const auto add = [&](const char* word, std::int64_t count, int importance, Color color, bool always) {
     if (always || every || count > 0) {
       figures.push_back({absl::StrCat(word, " ", count), importance, count > 0 ? color : Color::kNone});
@@ -53,7 +55,7 @@ std::string Rate(double rate) {
 }
 
 std::string Eta(const ProgressRow& row) {
-  const std::int64_t missing = row.figures.total() - DoneCount(row.figures);
+  const std::int64_t missing = PhoneCount(row.figures) - DoneCount(row.figures);
   if (missing == 0) return "done";
   if (row.rate <= 0) return "ETA --:--";
   return absl::StrCat("ETA ", SpanText(absl::Seconds(static_cast<double>(missing) / row.rate)));
@@ -78,12 +80,16 @@ std::int64_t DoneCount(const Progress& p) {
   return p.succeeded() + p.failed() + p.timed_out() + p.cancelled() + p.superseded();
 }
 
+std::int64_t PhoneCount(const Progress& p) {
+  return p.total() + p.phones_to_come();
+}
+
 std::int64_t FailedCount(const Progress& p) {
   return p.failed() + p.timed_out();
 }
 
 bool AllSucceeded(const Progress& p) {
-  return p.succeeded() == p.total();
+  return p.succeeded() == PhoneCount(p);
 }
 
 void AddTo(Progress& sum, const Progress& p) {
@@ -99,6 +105,7 @@ void AddTo(Progress& sum, const Progress& p) {
   sum.set_timed_out(sum.timed_out() + p.timed_out());
   sum.set_cancelled(sum.cancelled() + p.cancelled());
   sum.set_superseded(sum.superseded() + p.superseded());
+  sum.set_phones_to_come(sum.phones_to_come() + p.phones_to_come());
 }
 
 std::string Bar(double share, int width) {
@@ -115,11 +122,14 @@ std::vector<std::string> RenderBars(const std::vector<ProgressRow>& rows, int wi
     std::vector<Figure> figures;
   };
   std::vector<Line> lines;
-  bool any_cancelled = false;
-  for (const ProgressRow& row : rows) any_cancelled |= row.figures.cancelled() + row.figures.superseded() > 0;
+  bool any_cancelled = false, any_waves = false;
   for (const ProgressRow& row : rows) {
-    Line line{Printable(row.label), absl::StrCat(DoneCount(row.figures), "/", row.figures.total()),
-              Figures(row, any_cancelled)};
+    any_cancelled |= row.figures.cancelled() + row.figures.superseded() > 0;
+    any_waves |= row.figures.waves() > 0;
+  }
+  for (const ProgressRow& row : rows) {
+    Line line{Printable(row.label), absl::StrCat(DoneCount(row.figures), "/", PhoneCount(row.figures)),
+              Figures(row, any_cancelled, any_waves)};
     if (row.remark.empty()) {
       line.figures.push_back({Rate(row.rate), 6});
       line.figures.push_back({Eta(row), 7});
@@ -183,8 +193,10 @@ std::vector<std::string> RenderBars(const std::vector<ProgressRow>& rows, int wi
 
 std::string RenderPlain(const ProgressRow& row) {
   std::string text = absl::StrCat(Printable(row.label), "  ", DoneCount(row.figures), "/",
-                                  row.figures.total(), "  ", Percent(row.figures), "%");
-  for (const Figure& figure : Figures(row, true)) absl::StrAppend(&text, "  ", figure.text);
+                                  PhoneCount(row.figures), "  ", Percent(row.figures), "%");
+  for (const Figure& figure : Figures(row, true, row.figures.waves() > 0)) {
+    absl::StrAppend(&text, "  ", figure.text);
+  }
   const std::int64_t open = row.figures.scheduled() + row.figures.waiting() + row.figures.running();
   absl::StrAppend(&text, "  open ", open);
   if (row.remark.empty()) {

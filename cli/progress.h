@@ -34,9 +34,11 @@ struct ProgressRow {
 
 // Jobs in a final state.
 std::int64_t DoneCount(const deployment::v1::Progress& progress);
+// Jobs, and phones that get theirs with a later wave.
+std::int64_t PhoneCount(const deployment::v1::Progress& progress);
 // Failed or timed out.
 std::int64_t FailedCount(const deployment::v1::Progress& progress);
-// Every job succeeded. True when there is none.
+// Every job succeeded, and none is to come. True when there is none.
 bool AllSucceeded(const deployment::v1::Progress& progress);
 void AddTo(deployment::v1::Progress& sum, const deployment::v1::Progress& progress);
 

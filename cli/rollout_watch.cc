@@ -129,9 +129,18 @@ class Display {
                                sum.cancelled() + sum.superseded(), " cancelled or superseded, in ",
                                SpanText(session_.now() - started_)));
     for (const std::string& name : order_) {
-      if (FailedCount(entries_.at(name).deployment.progress()) == 0) continue;
-      session_.Note(absl::StrCat("failed jobs: phonepki job list --deployment ",
-                                 name.substr(name.find('/') + 1), " --state failed --state timed-out"));
+      const v1::Deployment& deployment = entries_.at(name).deployment;
+      const std::string id = name.substr(name.find('/') + 1);
+      if (FailedCount(deployment.progress()) > 0) {
+        session_.Note(absl::StrCat("failed jobs: phonepki job list --deployment ", id,
+                                   " --state failed --state timed-out"));
+      }
+      if (deployment.state() == v1::Deployment::HALTED) {
+        session_.Note(absl::StrCat("halted, ", deployment.halt_reason_text(), "; ",
+                                   deployment.progress().phones_to_come(), " phones are to come"));
+        session_.Note(absl::StrCat("to go on: phonepki deployment resume ", id, ", with --retry-failed ",
+                                   "to try the failed ones again first"));
+      }
     }
   }
 
@@ -165,6 +174,9 @@ class Display {
       case v1::Deployment::INACTIVE:
         row.remark = "deactivated";
         break;
+      case v1::Deployment::HALTED:
+        row.remark = "halted";
+        break;
       default:
         break;
     }
@@ -181,13 +193,13 @@ class Display {
       rows.push_back(RowOf(entries_.at(name)));
       AddTo(total.figures, rows.back().figures);
     }
-    if (total.figures.total() == 0 && !rows.empty()) total.remark = rows[0].remark;
+    if (PhoneCount(total.figures) == 0 && !rows.empty()) total.remark = rows[0].remark;
     // More locations than lines: those with work left come first, the rest is in the total.
     const std::size_t room = std::max(3, size.rows - 3);
     std::string more;
     if (rows.size() > room) {
       std::stable_partition(rows.begin(), rows.end(), [](const ProgressRow& row) {
-        return DoneCount(row.figures) < row.figures.total();
+        return DoneCount(row.figures) < PhoneCount(row.figures);
       });
       more = absl::StrCat("… and ", rows.size() - room, " more locations");
       rows.resize(room);

@@ -12,7 +12,8 @@
   "d.id, d.location_id, l.display_name, d.slot, d.connector_id, c.display_name, to_usec(d.deploy_at), " \
   "d.active, d.superseded, to_usec(d.started_at), "                                                     \
   "(extract(epoch FROM d.job_deadline) * 1000000)::bigint, to_usec(d.created_at), "                     \
-  "coalesce(d.pin_mode, '')"
+  "coalesce(d.pin_mode, ''), d.wave_size, d.wave_failure_limit_percent, d.wave, d.wave_excused, "       \
+  "d.wave_after IS NOT NULL, to_usec(d.halted_at), d.halt_reason, d.halt_text"
 #define DEPLOYMENT_TABLES \
   " FROM deployment d JOIN location l ON l.id = d.location_id JOIN connector c ON c.id = d.connector_id"
 
@@ -20,8 +21,9 @@ namespace phonepki::db {
 namespace {
 
 constexpr Query kInsert{"deployment_insert", R"sql(
-  INSERT INTO deployment (location_id, slot, connector_id, deploy_at, job_deadline, pin_mode)
-  VALUES ($1, $2, $3, $4::timestamptz, make_interval(secs => $5::float8), nullif($6, '')) RETURNING id)sql"};
+  INSERT INTO deployment (location_id, slot, connector_id, deploy_at, job_deadline, pin_mode, wave_size,
+                          wave_failure_limit_percent)
+  VALUES ($1, $2, $3, $4::timestamptz, make_interval(secs => $5::float8), nullif($6, ''), $7, $8) RETURNING id)sql"};
 constexpr Query kGet{"deployment_get", "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES
                                        " WHERE d.id = ANY($1::bigint[]) ORDER BY d.id"};
 constexpr Query kLock{"deployment_lock", "SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_TABLES
@@ -32,7 +34,8 @@ constexpr Query kList{
     " WHERE d.id < $1 AND ($3::bigint IS NULL OR d.location_id = $3) ORDER BY d.id DESC LIMIT $2"};
 constexpr Query kUpdatePlan{"deployment_update_plan", R"sql(
   UPDATE deployment
-     SET connector_id = $2, deploy_at = $3::timestamptz, job_deadline = make_interval(secs => $4::float8)
+     SET connector_id = $2, deploy_at = $3::timestamptz, job_deadline = make_interval(secs => $4::float8),
+         wave_size = $5, wave_failure_limit_percent = $6
    WHERE id = $1)sql"};
 // A rule that comes back into force starts again, for the phones that joined its location meanwhile.
 constexpr Query kActivate{"deployment_activate",
@@ -50,6 +53,16 @@ constexpr Query kClaimDue{"deployment_claim_due", R"sql(
   SELECT id FROM deployment
    WHERE active AND started_at IS NULL AND deploy_at <= now()
    ORDER BY deploy_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED)sql"};
+// Those whose turn by their MAC is still to come, and those that joined after it.
+constexpr Query kPhonesToCome{"deployment_phones_to_come", R"sql(
+  SELECT d.id,
+         (SELECT count(*) FROM device v
+           WHERE v.location_id = d.location_id
+             AND v.mac > CASE WHEN d.wave_after IS NOT NULL THEN d.wave_after
+                              WHEN d.wave = 0 AND d.started_at IS NULL THEN '' ELSE 'G' END)
+         + (SELECT count(*) FROM deployment_joiner w JOIN device v ON v.id = w.device_id
+             WHERE w.deployment_id = d.id AND v.location_id = d.location_id)
+    FROM deployment d WHERE d.id = ANY($1::bigint[]) AND d.wave_size > 0 AND NOT d.superseded)sql"};
 constexpr Query kProgress{"deployment_progress", R"sql(
   SELECT deployment_id, state, reason = 'PHONE_BUSY', count(*)
     FROM job WHERE deployment_id = ANY($1::bigint[]) GROUP BY 1, 2, 3)sql"};
@@ -74,6 +87,18 @@ constexpr Query kCreateAll{"deployment_create_jobs", R"sql(
       ON CONFLICT (device_id, slot) WHERE finished_at IS NULL DO NOTHING)sql"};
 constexpr Query kMarkStarted{"deployment_mark_started",
                              "UPDATE deployment SET started_at = now() WHERE id = $1"};
+// 'G' comes after every MAC: when the last wave had started, only those are left that joined while the rule
+// was not in force.
+constexpr Query kPrepareWaves{"deployment_prepare_waves", R"sql(
+  WITH joins AS (
+    INSERT INTO deployment_joiner (deployment_id, device_id)
+    SELECT d.id, v.id FROM deployment d JOIN device v ON v.location_id = $2 AND v.mac <= coalesce(d.wave_after, 'G')
+     WHERE d.id = $1 AND d.wave > 0
+       AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id)
+        ON CONFLICT DO NOTHING)
+  UPDATE deployment
+     SET started_at = now(), wave_after = coalesce(wave_after, CASE WHEN wave = 0 THEN '' ELSE 'G' END)
+   WHERE id = $1)sql"};
 
 constexpr Query kSupersedeForDevices{"deployment_supersede_for_devices", R"sql(
   UPDATE job
@@ -84,10 +109,20 @@ constexpr Query kSupersedeForDevices{"deployment_supersede_for_devices", R"sql(
    WHERE v.id = ANY($1::bigint[]) AND d.location_id = v.location_id AND d.active AND d.started_at IS NOT NULL
      AND job.device_id = v.id AND job.slot = d.slot AND job.finished_at IS NULL AND job.deployment_id IS DISTINCT FROM d.id
      AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id))sql"};
+// While waves are to come, a phone waits for its turn, or for the next wave when its turn is over.
 constexpr Query kCreateForDevices{"deployment_create_jobs_for_devices", R"sql(
-  INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline)
-  SELECT d.id, v.id, d.location_id, d.slot, now(), now() + d.job_deadline
+  WITH joins AS (
+    INSERT INTO deployment_joiner (deployment_id, device_id)
+    SELECT d.id, v.id
+      FROM device v JOIN deployment d ON d.location_id = v.location_id AND d.active AND d.started_at IS NOT NULL
+                                     AND d.wave_after >= v.mac
+     WHERE v.id = ANY($1::bigint[])
+       AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id)
+        ON CONFLICT DO NOTHING)
+  INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline, wave)
+  SELECT d.id, v.id, d.location_id, d.slot, now(), now() + d.job_deadline, d.wave
     FROM device v JOIN deployment d ON d.location_id = v.location_id AND d.active AND d.started_at IS NOT NULL
+                                   AND d.wave_after IS NULL
    WHERE v.id = ANY($1::bigint[])
      AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id)
    ORDER BY v.id
@@ -124,6 +159,9 @@ DeploymentRecord ToDeployment(const pqxx::row& row) {
   deployment.job_deadline = absl::Microseconds(row[10].as<std::int64_t>());
   deployment.created_at = ToTime(row[11]);
   deployment.pin_mode = row[12].as<std::string>();
+  deployment.waves = {row[13].as<int>(), row[14].as<int>(), row[15].as<int>(), row[16].as<int>(),
+                      row[17].as<bool>()};
+  deployment.halt = {ToOptionalTime(row[18]), row[19].as<std::string>(), row[20].as<std::string>()};
   return deployment;
 }
 
@@ -153,6 +191,19 @@ absl::Status AttachProgress(Tx& tx, std::vector<DeploymentRecord>& deployments) 
       Count(deployment.progress, row[1].as<std::string>(), row[2].as<bool>(), row[3].as<std::int64_t>());
     }
   }
+  ids.clear();
+  for (const DeploymentRecord& deployment : deployments) {
+    if (deployment.waves.size > 0) ids.push_back(deployment.id);
+  }
+  if (ids.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(rows, tx.Execute(kPhonesToCome, ids));
+  for (const auto& row : rows) {
+    for (DeploymentRecord& deployment : deployments) {
+      if (deployment.id == row[0].as<std::int64_t>()) {
+        deployment.progress.to_come = row[1].as<std::int64_t>();
+      }
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -178,7 +229,8 @@ absl::StatusOr<std::int64_t> InsertDeployment(Tx& tx, const DeploymentRecord& de
   ASSIGN_OR_RETURN(
       pqxx::result rows,
       tx.Execute(kInsert, deployment.location_id, deployment.slot, deployment.connector_id,
-                 deployment.deploy_at, absl::ToDoubleSeconds(deployment.job_deadline), deployment.pin_mode));
+                 deployment.deploy_at, absl::ToDoubleSeconds(deployment.job_deadline), deployment.pin_mode,
+                 deployment.waves.size, deployment.waves.failure_limit_percent));
   return rows.at(0)[0].as<std::int64_t>();
 }
 
@@ -227,7 +279,8 @@ absl::StatusOr<std::vector<DeploymentRecord>> ListDeployments(Tx& tx, std::optio
 absl::Status UpdateDeploymentPlan(Tx& tx, const DeploymentRecord& deployment) {
   return tx
       .Execute(kUpdatePlan, deployment.id, deployment.connector_id, deployment.deploy_at,
-               absl::ToDoubleSeconds(deployment.job_deadline))
+               absl::ToDoubleSeconds(deployment.job_deadline), deployment.waves.size,
+               deployment.waves.failure_limit_percent)
       .status();
 }
 
@@ -269,6 +322,10 @@ absl::StatusOr<std::int64_t> StartDeployment(Tx& tx, std::int64_t id) {
   ASSIGN_OR_RETURN(DeploymentRecord deployment, FindDeployment(tx, id));
   // Ten phones or fifty thousand: planned for the location at hand.
   RETURN_IF_ERROR(tx.ExecutePlanned(kSupersedeUnfinished, id, deployment.location_id).status());
+  if (deployment.waves.size > 0) {
+    RETURN_IF_ERROR(tx.ExecutePlanned(kPrepareWaves, id, deployment.location_id).status());
+    return 0;
+  }
   ASSIGN_OR_RETURN(pqxx::result created, tx.ExecutePlanned(kCreateAll, id, deployment.location_id));
   RETURN_IF_ERROR(tx.Execute(kMarkStarted, id).status());
   return static_cast<std::int64_t>(created.affected_rows());

@@ -18,6 +18,7 @@ struct DeploymentProgress {
   std::int64_t scheduled = 0, waiting = 0, running = 0, deferred_busy = 0, deferred_offline = 0,
                verifying = 0;
   std::int64_t succeeded = 0, failed = 0, timed_out = 0, cancelled = 0, superseded = 0, halted = 0;
+  std::int64_t to_come = 0;  // phones without a job yet, of waves that have not started
 
   std::int64_t unfinished() const {
     return scheduled + waiting + running + deferred_busy + deferred_offline + verifying;
@@ -26,6 +27,22 @@ struct DeploymentProgress {
     return unfinished() + succeeded + failed + timed_out + cancelled + superseded + halted;
   }
   bool operator==(const DeploymentProgress&) const = default;
+};
+
+constexpr int kDefaultWaveFailureLimit = 10;
+
+struct DeploymentWaves {
+  int size = 0;  // phones per wave; 0: all at once
+  int failure_limit_percent = kDefaultWaveFailureLimit;
+  int started = 0;
+  int excused = 0;  // failures up to this one do not halt
+  bool pending = false;
+};
+
+struct DeploymentHalt {
+  std::optional<absl::Time> at;
+  std::string reason;
+  std::string text;
 };
 
 struct DeploymentRecord {
@@ -42,6 +59,8 @@ struct DeploymentRecord {
   absl::Duration job_deadline;
   absl::Time created_at;
   std::string pin_mode;  // of secure mode: none, default, individual; empty for every other slot
+  DeploymentWaves waves;
+  DeploymentHalt halt;
   DeploymentProgress progress;
 };
 
@@ -73,10 +92,12 @@ absl::StatusOr<std::vector<std::string>> ListActiveDeploymentsOfConnector(Tx& tx
 // Deployments whose deploy date has come and that have no jobs yet; locked, others skip them.
 absl::StatusOr<std::vector<std::int64_t>> ClaimDueDeployments(Tx& tx, int limit);
 // One job per phone of the location, in one statement; an unfinished job of an older deployment for the same
-// slot is superseded. Sets started_at. Call under LockPlacementExclusive. Returns the number of jobs.
+// slot is superseded. Sets started_at. Call under LockPlacementExclusive. Returns the number of jobs. With
+// waves none yet: StartWave (wave_repository.h) creates them, from where the rule stopped when it was in
+// force before.
 absl::StatusOr<std::int64_t> StartDeployment(Tx& tx, std::int64_t id);
 // Late joiners: jobs for these phones from every started rule of the location each is in now, unless it had
-// one. Call under LockPlacementShared or Exclusive.
+// one; while waves are to come, a place in the next one. Call under LockPlacementShared or Exclusive.
 absl::StatusOr<std::int64_t> CreateJobsForDevices(Tx& tx, const std::vector<std::int64_t>& device_ids);
 
 // The MAC of one of these devices for whose location no deployment to the slot is in force and due.

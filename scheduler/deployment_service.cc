@@ -23,6 +23,8 @@ namespace v1 = deployment::v1;
 
 constexpr absl::Duration kWatchInterval = absl::Milliseconds(500);
 
+constexpr int kMaxWaveSize = 100'000;
+
 constexpr char kCollection[] = "deployments";
 
 std::string Name(std::int64_t id) {
@@ -32,8 +34,10 @@ std::string Name(std::int64_t id) {
 v1::Deployment::State StateOf(const db::DeploymentRecord& deployment) {
   if (deployment.superseded) return v1::Deployment::SUPERSEDED;
   if (!deployment.active) return deployment.started_at ? v1::Deployment::INACTIVE : v1::Deployment::DRAFT;
+  if (deployment.halt.at) return v1::Deployment::HALTED;
   if (!deployment.started_at) return v1::Deployment::SCHEDULED;
-  return deployment.progress.unfinished() > 0 ? v1::Deployment::RUNNING : v1::Deployment::FINISHED;
+  return deployment.progress.unfinished() > 0 || deployment.waves.pending ? v1::Deployment::RUNNING
+                                                                          : v1::Deployment::FINISHED;
 }
 
 constexpr std::pair<v1::PinMode, const char*> kPinModes[] = {
@@ -68,6 +72,14 @@ v1::Deployment ToProto(const db::DeploymentRecord& deployment) {
   if (deployment.started_at) *proto.mutable_start_time() = base::rpc::ToProto(*deployment.started_at);
   proto.set_job_deadline_seconds(absl::ToInt64Seconds(deployment.job_deadline));
   proto.set_pin_mode(ParsePinMode(deployment.pin_mode));
+  const db::DeploymentWaves& waves = deployment.waves;
+  proto.set_wave_size(waves.size);
+  if (waves.size > 0) proto.set_wave_failure_limit_percent(waves.failure_limit_percent);
+  if (deployment.halt.at) {
+    proto.set_halt_reason(deployment.halt.reason);
+    proto.set_halt_reason_text(deployment.halt.text);
+    *proto.mutable_halt_time() = base::rpc::ToProto(*deployment.halt.at);
+  }
   const db::DeploymentProgress& from = deployment.progress;
   auto* to = proto.mutable_progress();
   to->set_total(from.total());
@@ -82,6 +94,11 @@ v1::Deployment ToProto(const db::DeploymentRecord& deployment) {
   to->set_timed_out(from.timed_out);
   to->set_cancelled(from.cancelled);
   to->set_superseded(from.superseded);
+  if (waves.size > 0) {
+    to->set_wave(waves.started);
+    to->set_waves(waves.started + static_cast<int>((from.to_come + waves.size - 1) / waves.size));
+    to->set_phones_to_come(from.to_come);
+  }
   return proto;
 }
 
@@ -131,6 +148,23 @@ absl::Status CheckDeadline(absl::Duration deadline) {
   return base::InvalidField("job_deadline_seconds", "JOB_DEADLINE", "must be 60 seconds to 365 days");
 }
 
+// A limit without waves would protect nothing.
+absl::Status ReadWaves(std::optional<int> size, std::optional<int> limit_percent,
+                       db::DeploymentWaves& waves) {
+  waves.size = size.value_or(waves.size);
+  if (waves.size < 0 || waves.size > kMaxWaveSize) {
+    return base::InvalidField("wave_size", "WAVE_SIZE",
+                              absl::StrCat("must be 1 to ", kMaxWaveSize, ", or 0 for all phones at once"));
+  }
+  if (!limit_percent) return absl::OkStatus();
+  if (*limit_percent < 0 || *limit_percent > 100 || waves.size == 0) {
+    return base::InvalidField("wave_failure_limit_percent", "WAVE_FAILURE_LIMIT",
+                              "must be 0 to 100, and goes with wave_size only");
+  }
+  waves.failure_limit_percent = *limit_percent;
+  return absl::OkStatus();
+}
+
 // Which PKI issues, and for secure mode how its credentials travel.
 absl::Status ReadSource(db::Tx& tx, const v1::CreateDeploymentRequest& request, db::DeploymentRecord& plan) {
   if (plan.slot != db::kClientCertificateSlot) {
@@ -172,6 +206,9 @@ absl::StatusOr<db::DeploymentRecord> ReadPlan(db::Tx& tx, const v1::CreateDeploy
   plan.job_deadline =
       request.job_deadline_seconds() == 0 ? default_deadline : absl::Seconds(request.job_deadline_seconds());
   RETURN_IF_ERROR(CheckDeadline(plan.job_deadline));
+  std::optional<int> limit_percent;
+  if (request.has_wave_failure_limit_percent()) limit_percent = request.wave_failure_limit_percent();
+  RETURN_IF_ERROR(ReadWaves(request.wave_size(), limit_percent, plan.waves));
   return plan;
 }
 
@@ -283,6 +320,10 @@ RPC(UpdateDeployment) {
   if (request->has_job_deadline_seconds())
     deployment.job_deadline = absl::Seconds(request->job_deadline_seconds());
   RETURN_IF_ERROR(CheckDeadline(deployment.job_deadline));
+  std::optional<int> wave_size, limit_percent;
+  if (request->has_wave_size()) wave_size = request->wave_size();
+  if (request->has_wave_failure_limit_percent()) limit_percent = request->wave_failure_limit_percent();
+  RETURN_IF_ERROR(ReadWaves(wave_size, limit_percent, deployment.waves));
   RETURN_IF_ERROR(db::UpdateDeploymentPlan(tx, deployment));
   RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.update", Name(id)}}));
   ASSIGN_OR_RETURN(deployment, Load(tx, id));
@@ -302,6 +343,28 @@ grpc::Status DeploymentService::ActivateDeployment(grpc::ServerContext* context,
           const std::int64_t id = deployment.id;
           RETURN_IF_ERROR(scheduler::ActivateDeployment(tx, id));
           RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.activate", Name(id)}}));
+          ASSIGN_OR_RETURN(deployment, Load(tx, id));
+          *response->mutable_deployment() = ToProto(deployment);
+          return absl::OkStatus();
+        }));
+        on_activated_();
+        return absl::OkStatus();
+      });
+}
+
+grpc::Status DeploymentService::ResumeDeployment(grpc::ServerContext* context,
+                                                 const v1::ResumeDeploymentRequest* request,
+                                                 v1::ResumeDeploymentResponse* response) {
+  return base::rpc::Handle(
+      context, "/phonepki.deployment.v1.DeploymentService/ResumeDeployment",
+      [&](const Caller& caller) -> absl::Status {
+        RETURN_IF_ERROR(database_.InTransaction("ResumeDeployment", [&](db::Tx& tx) -> absl::Status {
+          ASSIGN_OR_RETURN(db::DeploymentRecord deployment, Lock(tx, request->name()));
+          const std::int64_t id = deployment.id;
+          ASSIGN_OR_RETURN(std::int64_t retried,
+                           scheduler::ResumeDeployment(tx, id, request->retry_failed()));
+          response->set_retried_jobs(retried);
+          RETURN_IF_ERROR(db::AppendAudit(tx, {{caller.actor, "deployment.resume", Name(id)}}));
           ASSIGN_OR_RETURN(deployment, Load(tx, id));
           *response->mutable_deployment() = ToProto(deployment);
           return absl::OkStatus();

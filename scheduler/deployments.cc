@@ -5,16 +5,36 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "db/audit_repository.h"
 #include "db/internal_ca_repository.h"
 #include "db/job_repository.h"
 #include "db/location_repository.h"
 #include "db/plugin_repository.h"
 #include "db/session_repository.h"
+#include "db/wave_repository.h"
 
 namespace phonepki::scheduler {
 namespace {
 
 constexpr int kSweep = 1000;  // rows ended in one go
+constexpr int kBatch = 10;    // deployments in one transaction
+
+// Whether the wave went well enough for another one; halts the deployment when it did not.
+absl::StatusOr<bool> MayGoOn(db::Tx& tx, std::int64_t id, const db::WaveOutcome& outcome) {
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, id));
+  const db::DeploymentWaves& waves = deployment.waves;
+  const std::int64_t reached = outcome.succeeded + outcome.failed;
+  if (waves.started <= waves.excused || outcome.failed * 100 <= waves.failure_limit_percent * reached) {
+    return true;
+  }
+  const std::string text =
+      absl::StrCat("wave ", waves.started, ": of ", reached, " phones that were reached, ", outcome.failed,
+                   " failed, timed out or fell silent; the limit is ", waves.failure_limit_percent, " %");
+  RETURN_IF_ERROR(db::MarkDeploymentHalted(tx, id, "WAVE_FAILURE_LIMIT", text));
+  RETURN_IF_ERROR(db::AppendAudit(tx, {{"system", "deployment.halt", absl::StrCat("deployments/", id)}}));
+  base::LogWarn("deployment_halted", {{"deployment", id}, {"reason", text}});
+  return false;
+}
 
 }  // namespace
 
@@ -46,6 +66,17 @@ absl::Status ActivateDeployment(db::Tx& tx, std::int64_t id) {
   return db::SetDeploymentActive(tx, id, true);
 }
 
+absl::StatusOr<std::int64_t> ResumeDeployment(db::Tx& tx, std::int64_t id, bool retry_failed) {
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::LockDeployment(tx, id));
+  if (!deployment.halt.at || deployment.superseded) {
+    return base::WithReason(absl::FailedPreconditionError("the deployment is not halted"),
+                            "DEPLOYMENT_NOT_HALTED");
+  }
+  RETURN_IF_ERROR(db::MarkDeploymentResumed(tx, id, !retry_failed));
+  if (!retry_failed) return 0;
+  return db::RetryFailedJobs(tx, id);
+}
+
 absl::StatusOr<std::int64_t> DeactivateDeployment(db::Tx& tx, std::int64_t id, bool cancel_jobs) {
   RETURN_IF_ERROR(db::LockDeployment(tx, id).status());
   RETURN_IF_ERROR(db::SetDeploymentActive(tx, id, false));
@@ -68,22 +99,49 @@ void Clockwork::Run() {
   }
 }
 
-absl::Status Clockwork::RunOnce() {
-  std::int64_t created = 0;
-  RETURN_IF_ERROR(database_.InTransaction("deployments_start", [&](db::Tx& tx) -> absl::Status {
-    created = 0;
-    ASSIGN_OR_RETURN(std::vector<std::int64_t> due, db::ClaimDueDeployments(tx, 10));
-    if (due.empty()) return absl::OkStatus();
-    // Phones that register at this moment are placed before or after, never past it.
+absl::StatusOr<std::int64_t> Clockwork::StartDueDeployments() {
+  return database_.InTransactionReturning(
+      "deployments_start", [&](db::Tx& tx) -> absl::StatusOr<std::int64_t> {
+        std::int64_t created = 0;
+        ASSIGN_OR_RETURN(std::vector<std::int64_t> due, db::ClaimDueDeployments(tx, kBatch));
+        if (due.empty()) return 0;
+        // Phones that register at this moment are placed before or after, never past it.
+        RETURN_IF_ERROR(db::LockPlacementExclusive(tx));
+        for (std::int64_t id : due) {
+          ASSIGN_OR_RETURN(std::int64_t jobs, db::StartDeployment(tx, id));
+          base::LogInfo("deployment_started", {{"deployment", id}, {"jobs", jobs}});
+          created += jobs;
+        }
+        return created;
+      });
+}
+
+absl::StatusOr<std::int64_t> Clockwork::StartDueWaves() {
+  return database_.InTransactionReturning("waves_start", [&](db::Tx& tx) -> absl::StatusOr<std::int64_t> {
+    std::int64_t created = 0;
+    ASSIGN_OR_RETURN(std::vector<std::int64_t> ended, db::ListEndedWaves(tx, kBatch));
+    if (ended.empty()) return 0;
+    ASSIGN_OR_RETURN(ended, db::ClaimWaves(tx, ended));
+    if (ended.empty()) return 0;
     RETURN_IF_ERROR(db::LockPlacementExclusive(tx));
-    for (std::int64_t id : due) {
-      ASSIGN_OR_RETURN(std::int64_t jobs, db::StartDeployment(tx, id));
-      base::LogInfo("deployment_started", {{"deployment", id}, {"jobs", jobs}});
+    for (std::int64_t id : ended) {
+      // Another replica may have started a wave, or somebody retried a job, before the deployment was ours.
+      ASSIGN_OR_RETURN(db::WaveOutcome outcome, db::GetWaveOutcome(tx, id));
+      if (outcome.holding > 0) continue;
+      ASSIGN_OR_RETURN(bool go_on, MayGoOn(tx, id, outcome));
+      if (!go_on) continue;
+      ASSIGN_OR_RETURN(std::int64_t jobs, db::StartWave(tx, id));
+      base::LogInfo("wave_started", {{"deployment", id}, {"jobs", jobs}});
       created += jobs;
     }
-    return absl::OkStatus();
-  }));
-  if (created > 0) on_started_();
+    return created;
+  });
+}
+
+absl::Status Clockwork::RunOnce() {
+  ASSIGN_OR_RETURN(std::int64_t created, StartDueDeployments());
+  ASSIGN_OR_RETURN(std::int64_t more, StartDueWaves());
+  if (created + more > 0) on_started_();
   return database_.InTransaction("sweep", [&](db::Tx& tx) -> absl::Status {
     RETURN_IF_ERROR(db::TimeOutJobs(tx, kSweep).status());
     return db::DeleteExpiredSessions(tx, kSweep).status();

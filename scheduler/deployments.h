@@ -21,11 +21,15 @@ absl::Status CheckConnectorUsable(db::Tx& tx, std::int64_t connector_id);
 // Activate Certificate / PKI Configuration (B-057). kFailedPrecondition as CheckConnectorUsable, and
 // DEPLOYMENT_SUPERSEDED.
 absl::Status ActivateDeployment(db::Tx& tx, std::int64_t id);
+// After a halt. `retry_failed`: failed and timed-out jobs go again, and the wave is judged by what becomes of
+// them; otherwise its failures are accepted. Returns how many jobs go again. kFailedPrecondition
+// DEPLOYMENT_NOT_HALTED.
+absl::StatusOr<std::int64_t> ResumeDeployment(db::Tx& tx, std::int64_t id, bool retry_failed);
 // Returns how many jobs were cancelled.
 absl::StatusOr<std::int64_t> DeactivateDeployment(db::Tx& tx, std::int64_t id, bool cancel_jobs);
 
 // What must happen by the clock, on every replica; the database sees to it that it happens once: deployments
-// start at their date, jobs past their deadline end, expired sessions go.
+// start at their date and go on wave by wave, jobs past their deadline end, expired sessions go.
 class Clockwork {
  public:
   // `on_started` is called after jobs were created.
@@ -40,6 +44,8 @@ class Clockwork {
 
  private:
   void Run();
+  absl::StatusOr<std::int64_t> StartDueDeployments();
+  absl::StatusOr<std::int64_t> StartDueWaves();
 
   db::Database& database_;
   const absl::Duration poll_;

@@ -34,6 +34,7 @@ class DeploymentService final : public deployment::v1::DeploymentService::Servic
   PHONEPKI_RPC(deployment, ListDeployments);
   PHONEPKI_RPC(deployment, UpdateDeployment);
   PHONEPKI_RPC(deployment, ActivateDeployment);
+  PHONEPKI_RPC(deployment, ResumeDeployment);
   PHONEPKI_RPC(deployment, DeactivateDeployment);
   PHONEPKI_RPC(deployment, DeleteDeployment);
   grpc::Status WatchProgress(grpc::ServerContext*, const deployment::v1::WatchProgressRequest*,

@@ -19,6 +19,7 @@ Command CertificateCommand();
 std::vector<Command> ManualDeploymentCommands();
 Command PolicyCommand();
 Command SecureModeCommand();
+Command EnrolCommand();  // a verb of it
 Command StatusCommand();
 Command CompletionCommand();
 

@@ -27,10 +27,10 @@ Color StateColor(const std::string& word) {
       {"succeeded", Color::kGreen}, {"active", Color::kGreen},     {"available", Color::kGreen},
       {"finished", Color::kGreen},  {"registered", Color::kGreen}, {"failed", Color::kRed},
       {"timed-out", Color::kRed},   {"expired", Color::kRed},      {"revoked", Color::kRed},
-      {"deleted", Color::kRed},     {"disabled", Color::kYellow},  {"deferred", Color::kYellow},
-      {"waiting", Color::kCyan},    {"running", Color::kCyan},     {"verifying", Color::kCyan},
-      {"cancelled", Color::kDim},   {"superseded", Color::kDim},   {"draft", Color::kDim},
-      {"inactive", Color::kDim},    {"discarded", Color::kDim}};
+      {"deleted", Color::kRed},     {"halted", Color::kRed},       {"disabled", Color::kYellow},
+      {"deferred", Color::kYellow}, {"waiting", Color::kCyan},     {"running", Color::kCyan},
+      {"verifying", Color::kCyan},  {"cancelled", Color::kDim},    {"superseded", Color::kDim},
+      {"draft", Color::kDim},       {"inactive", Color::kDim},     {"discarded", Color::kDim}};
   for (const auto& [name, color] : kColors) {
     if (word == name) return color;
   }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/common.h"
+#include "cli/commands/deployment.h"
 #include "cli/progress.h"
 #include "cli/rollout_watch.h"
 #include "phonepki/deployment/v1/deployment.grpc.pb.h"
@@ -43,6 +44,20 @@ void ShowDeployment(Session& session, const v1::Deployment& deployment) {
   sheet.Add("Created", TimeText(deployment.create_time(), session.zone(), true));
   sheet.Add("Started", TimeText(deployment.start_time(), session.zone(), true));
   const v1::Progress& progress = deployment.progress();
+  if (deployment.wave_size() > 0) {
+    sheet.Add("Waves", absl::StrCat(progress.wave(), " of ", progress.waves(), ", each of up to ",
+                                    deployment.wave_size(), " phones; ", progress.phones_to_come(),
+                                    " phones to come"));
+    sheet.Add("Failure limit", absl::StrCat(deployment.wave_failure_limit_percent(), " % of a wave"));
+  }
+  if (deployment.has_halt_time()) {
+    sheet.Add("Halted",
+              absl::StrCat(TimeText(deployment.halt_time(), session.zone(), true), ": ",
+                           deployment.halt_reason(), ", ", deployment.halt_reason_text()),
+              Color::kRed);
+    sheet.Add("To go on",
+              absl::StrCat("phonepki deployment resume ", ShortName(deployment.name()), " [--retry-failed]"));
+  }
   if (progress.total() > 0) {
     sheet.Add("Jobs", absl::StrCat(progress.total(), " (scheduled ", progress.scheduled(), ", waiting ",
                                    progress.waiting(), ", running ", progress.running(), ", busy ",
@@ -55,18 +70,11 @@ void ShowDeployment(Session& session, const v1::Deployment& deployment) {
   session.Print(sheet);
 }
 
-absl::StatusOr<v1::PinMode> ParsePinMode(const std::string& text) {
-  if (text.empty()) return v1::PIN_MODE_UNSPECIFIED;
-  if (text == "none") return v1::NO_PIN;
-  if (text == "default") return v1::DEFAULT_PIN;
-  if (text == "individual") return v1::INDIVIDUAL_PIN;
-  return base::InvalidField("pin-mode", "PIN_MODE", "must be none, default or individual");
-}
-
 Command Create() {
   struct Arguments : CreateOptions {
     std::string location, type = "wbm", connector, pin_mode, deploy_date, deadline;
     bool activate = false, watch = false;
+    WaveOptions waves;
   };
   auto args = std::make_shared<Arguments>();
   Command command;
@@ -100,6 +108,7 @@ Command Create() {
             &args->deadline),
       Flag("--activate", "Activate Certificate / PKI Configuration", &args->activate),
       Flag("--watch", "then watch it to its end", &args->watch)};
+  args->waves.AddTo(command.options);
   args->AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::CreateDeploymentRequest request;
@@ -122,23 +131,9 @@ Command Create() {
     if (args->watch && !args->activate) {
       return base::InvalidField("watch", "NOT_ACTIVATED", "--watch needs --activate");
     }
+    args->waves.Apply(request);
     args->Apply(request);
-    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::CreateDeployment, request));
-    const bool watch = args->watch && !args->dry_run;
-    if (watch && session.format() == Format::kJson) {
-      session.ShowLine(response);
-    } else {
-      RETURN_IF_ERROR(session
-                          .Show(response,
-                                [&] {
-                                  if (args->dry_run) session.Note("dry run: nothing was changed");
-                                  ShowDeployment(session, response.deployment());
-                                })
-                          .status());
-    }
-    if (!watch) return kExitOk;
-    session.environment().out.flush();
-    return WatchRollout(session, {response.deployment().name()});
+    return CreateAndWatch(session, request, args->watch);
   };
   return command;
 }
@@ -205,21 +200,52 @@ Command Deactivate() {
   return command;
 }
 
+Command Resume() {
+  struct Arguments {
+    std::string id;
+    bool retry_failed = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  Command command;
+  command.name = "resume";
+  command.summary = "Go on with a deployment that too many failures of a wave have halted";
+  command.description =
+      "The failures of the wave are accepted and the next one starts. With --retry-failed the failed and "
+      "timed-out "
+      "jobs go again first, and the next wave starts if enough of them succeed.";
+  command.examples = {"phonepki deployment resume 12", "phonepki deployment resume 12 --retry-failed"};
+  command.options = {IdArgument(&args->id),
+                     Flag("--retry-failed", "failed and timed-out jobs go again first", &args->retry_failed)};
+  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
+    v1::ResumeDeploymentRequest request;
+    request.set_name(ResourceName(kNoun.collection, args->id));
+    request.set_retry_failed(args->retry_failed);
+    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::ResumeDeployment, request));
+    return session.Show(response, [&] {
+      Say(session, kNoun, ShortName(response.deployment().name()),
+          absl::StrCat("resumed, ", response.retried_jobs(), " jobs go again"));
+    });
+  };
+  return command;
+}
+
 Command Update() {
   struct Arguments {
     std::string id;
     std::optional<std::string> connector, deploy_date, deadline;
+    WaveOptions waves;
   };
   auto args = std::make_shared<Arguments>();
   Command command;
   command.name = "update";
-  command.summary = "Change connector, deploy date or job deadline, until the first job exists";
+  command.summary = "Change connector, deploy date, job deadline or waves, until the first job exists";
   command.examples = {"phonepki deployment update 12 --deploy-date '2026-12-06 02:00'"};
   command.options = {IdArgument(&args->id),
                      Value("--connector,--pki", "CONNECTOR", "the connector to issue from", &args->connector)
                          .Completing(Complete::kConnector),
                      Value("--deploy-date", "TIME", "Deploy Date", &args->deploy_date),
                      Value("--job-deadline", "DURATION", "how long a phone may take", &args->deadline)};
+  args->waves.AddTo(command.options);
   command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
     v1::UpdateDeploymentRequest request;
     request.set_name(ResourceName(kNoun.collection, args->id));
@@ -233,6 +259,7 @@ Command Update() {
       ASSIGN_OR_RETURN(absl::Duration deadline, ParseDuration(*args->deadline, "job-deadline"));
       request.set_job_deadline_seconds(absl::ToInt64Seconds(deadline));
     }
+    args->waves.Apply(request);
     ASSIGN_OR_RETURN(auto response, session.Call(&Stub::UpdateDeployment, request));
     return session.Show(response, [&] { ShowDeployment(session, response.deployment()); });
   };
@@ -259,6 +286,7 @@ Command List() {
                    {"CONNECTOR", false, true},
                    {"DEPLOY DATE"},
                    {"STATE"},
+                   {"WAVE"},
                    {"DONE", true},
                    {"OK", true},
                    {"FAILED", true}});
@@ -269,7 +297,8 @@ Command List() {
             {ShortName(deployment.name()), deployment.location_display_name(), deployment.certificate_type(),
              deployment.connector_display_name(), TimeText(deployment.deploy_date(), session.zone()),
              StateCell(v1::Deployment::State_Name(deployment.state())),
-             absl::StrCat(DoneCount(progress), "/", progress.total()), absl::StrCat(progress.succeeded()),
+             progress.waves() > 0 ? absl::StrCat(progress.wave(), "/", progress.waves()) : "",
+             absl::StrCat(DoneCount(progress), "/", PhoneCount(progress)), absl::StrCat(progress.succeeded()),
              Cell(absl::StrCat(failed), failed > 0 ? Color::kRed : Color::kNone)});
       }
       session.Print(table);
@@ -371,6 +400,42 @@ Command Watch(const std::string& noun) {
 
 }  // namespace
 
+absl::StatusOr<v1::PinMode> ParsePinMode(const std::string& text) {
+  if (text.empty()) return v1::PIN_MODE_UNSPECIFIED;
+  if (text == "none") return v1::NO_PIN;
+  if (text == "default") return v1::DEFAULT_PIN;
+  if (text == "individual") return v1::INDIVIDUAL_PIN;
+  return base::InvalidField("pin-mode", "PIN_MODE", "must be none, default or individual");
+}
+
+void WaveOptions::AddTo(std::vector<Option>& options) {
+  options.push_back(Value("--wave,--wave-size", "N",
+                          "N phones at a time, in the order of their MAC addresses; default all at once",
+                          &size));
+  options.push_back(Value("--wave-failure-limit", "PERCENT",
+                          "no wave follows one of whose phones more than this fail; default 10", &limit));
+}
+
+absl::StatusOr<ExitCode> CreateAndWatch(Session& session, const v1::CreateDeploymentRequest& request,
+                                        bool watch) {
+  ASSIGN_OR_RETURN(auto response, session.Call(&Stub::CreateDeployment, request));
+  watch = watch && !request.validate_only();
+  if (watch && session.format() == Format::kJson) {
+    session.ShowLine(response);
+  } else {
+    RETURN_IF_ERROR(session
+                        .Show(response,
+                              [&] {
+                                if (request.validate_only()) session.Note("dry run: nothing was changed");
+                                ShowDeployment(session, response.deployment());
+                              })
+                        .status());
+  }
+  if (!watch) return kExitOk;
+  session.environment().out.flush();
+  return WatchRollout(session, {response.deployment().name()});
+}
+
 Command DeploymentCommand() {
   Command command;
   command.name = "deployment";
@@ -380,8 +445,8 @@ Command DeploymentCommand() {
       "phonepki deployment create --location Bremen --type wbm --connector WBM --deploy-date '2026-12-05 "
       "02:00' --activate",
       "phonepki deployment watch"};
-  command.commands = {Create(), Activate(), Deactivate(),        Update(), List(),
-                      Get(),    Delete(),   Watch("deployment"), Types()};
+  command.commands = {Create(), Activate(), Resume(), Deactivate(),        Update(),
+                      List(),   Get(),      Delete(), Watch("deployment"), Types()};
   return command;
 }
 

@@ -570,8 +570,10 @@ Command SecureModeCommand() {
       "credential and an active client credential.";
   command.examples = {"phonepki secure-mode credential create server --connector Doors",
                       "phonepki secure-mode credential create client --connector PhoneClients",
+                      "phonepki secure-mode enrol --location Bremen --wave 50 --watch",
                       "phonepki secure-mode devices"};
-  command.commands = {CredentialCommand(), PinCommand(), Devices(), Protocol(), Events(), Leave(), ReEnrol()};
+  command.commands = {CredentialCommand(), EnrolCommand(), PinCommand(), Devices(),
+                      Protocol(),          Events(),       Leave(),      ReEnrol()};
   return command;
 }
 

@@ -1,5 +1,6 @@
 // Arguments to requests, answers to output, over real TLS.
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include <absl/strings/str_cat.h>
@@ -249,6 +250,78 @@ TEST_F(CommandsTest, AutomaticDeploymentInOneCommand) {
       Do({"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--deploy-date", "soon"})
           .code,
       2);
+}
+
+TEST_F(CommandsTest, DeploymentsInWaves) {
+  auto create =
+      server_->Expect<deployment::v1::CreateDeploymentRequest, deployment::v1::CreateDeploymentResponse>(
+          "deployment.v1.DeploymentService/CreateDeployment");
+  EXPECT_EQ(Do({"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--wave-size", "50",
+                "--wave-failure-limit", "0"})
+                .code,
+            0);
+  EXPECT_EQ(create->wave_size(), 50);
+  EXPECT_TRUE(create->has_wave_failure_limit_percent());
+  EXPECT_EQ(create->wave_failure_limit_percent(), 0);
+  EXPECT_EQ(
+      Do({"deployment", "create", "--location", "Bremen", "--connector", "WBM", "--wave", "4294967346"}).code,
+      0);
+  EXPECT_EQ(create->wave_size(), std::numeric_limits<std::int32_t>::max()) << "for the server to refuse";
+  EXPECT_FALSE(create->has_wave_failure_limit_percent());
+
+  auto update =
+      server_->Expect<deployment::v1::UpdateDeploymentRequest, deployment::v1::UpdateDeploymentResponse>(
+          "deployment.v1.DeploymentService/UpdateDeployment");
+  EXPECT_EQ(Do({"deployment", "update", "12", "--wave", "0"}).code, 0);
+  EXPECT_TRUE(update->has_wave_size());
+  EXPECT_EQ(Do({"deployment", "update", "12", "--deploy-date", "+1h"}).code, 0);
+  EXPECT_FALSE(update->has_wave_size());
+
+  deployment::v1::ResumeDeploymentResponse resumed;
+  resumed.mutable_deployment()->set_name("deployments/12");
+  resumed.set_retried_jobs(5);
+  auto resume = server_->Expect<deployment::v1::ResumeDeploymentRequest>(
+      "deployment.v1.DeploymentService/ResumeDeployment", resumed);
+  EXPECT_EQ(Do({"deployment", "resume", "12"}).code, 0);
+  EXPECT_FALSE(resume->retry_failed());
+  EXPECT_THAT(Do({"deployment", "resume", "12", "--retry-failed"}).out, HasSubstr("5 jobs go again"));
+  EXPECT_TRUE(resume->retry_failed());
+  EXPECT_EQ(resume->name(), "deployments/12");
+}
+
+TEST_F(CommandsTest, ALocationIntoSecureMode) {
+  auto create =
+      server_->Expect<deployment::v1::CreateDeploymentRequest, deployment::v1::CreateDeploymentResponse>(
+          "deployment.v1.DeploymentService/CreateDeployment");
+  EXPECT_EQ(Do({"secure-mode", "enrol", "--location", "Bremen", "--wave", "10"}).code, 0);
+  EXPECT_EQ(create->certificate_type(), "secure-mode");
+  EXPECT_EQ(create->pin_mode(), deployment::v1::NO_PIN);
+  EXPECT_EQ(create->connector(), "");
+  EXPECT_EQ(create->wave_size(), 10);
+  EXPECT_TRUE(create->activate());
+
+  security::v1::ListCredentialsResponse credentials;
+  auto* client = credentials.add_credentials();
+  client->set_kind(security::v1::SecureCredential::CLIENT);
+  client->set_active(true);
+  client->set_connector("connectors/4");
+  client->set_connector_display_name("PhoneClients");
+  server_->Expect<security::v1::ListCredentialsRequest>("security.v1.SecurityService/ListCredentials",
+                                                        credentials);
+  auto credential =
+      server_->Expect<security::v1::CreateCredentialRequest, security::v1::CreateCredentialResponse>(
+          "security.v1.SecurityService/CreateCredential");
+  create->Clear();
+  EXPECT_EQ(Do({"secure-mode", "enrol", "--location", "Bremen", "--connector", "Doors"}).code, 2)
+      << "phones would get certificates from another connector";
+  EXPECT_EQ(create->location(), "");
+  EXPECT_EQ(Do({"secure-mode", "enrol", "--location", "Bremen", "--connector", "PhoneClients", "--pin-mode",
+                "individual"})
+                .code,
+            0);
+  EXPECT_EQ(credential->kind(), security::v1::SecureCredential::SERVER);
+  EXPECT_EQ(credential->connector(), "connectors/PhoneClients");
+  EXPECT_EQ(create->pin_mode(), deployment::v1::INDIVIDUAL_PIN);
 }
 
 TEST_F(CommandsTest, Locations) {

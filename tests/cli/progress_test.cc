@@ -79,6 +79,20 @@ TEST(RenderPlain, IsOneLineWithAllFigures) {
             "12/s  ETA 00:03");
 }
 
+TEST(RenderBars, PhonesThatAreToComeCountAndTheWaveIsSaid) {
+  ProgressRow waves = Bremen(), without = Bremen();
+  waves.figures.set_wave(1);
+  waves.figures.set_waves(2);
+  waves.figures.set_phones_to_come(28);
+  const auto lines = RenderBars({waves, without}, 160, false);
+  EXPECT_THAT(lines[0], HasSubstr(" 50%  64/128  wave 1/2  ok 60"));
+  EXPECT_THAT(lines[1], HasSubstr(" 64%  64/100            ok 60"));
+  EXPECT_THAT(RenderPlain(waves), HasSubstr("Bremen  64/128  50%  wave 1/2  ok 60"));
+  waves.figures.Clear();
+  waves.figures.set_phones_to_come(1);
+  EXPECT_FALSE(AllSucceeded(waves.figures));
+}
+
 TEST(Bar, IsFullOnlyAtTheEnd) {
   EXPECT_EQ(Bar(0, 4), "░░░░");
   EXPECT_EQ(Bar(0.99, 4), "███░");

@@ -94,6 +94,22 @@ TEST_F(WatchTest, ADeactivatedDeploymentHasNotSucceeded) {
   EXPECT_EQ(RunCli(&server_, {"rollout", "watch", "12"}).code, 7);
 }
 
+TEST_F(WatchTest, AHaltEndsItAndSaysWhyAndHowToGoOn) {
+  v1::Deployment halted = Bremen(0, 4);
+  halted.set_state(v1::Deployment::HALTED);
+  halted.set_halt_reason_text("wave 1: of 4 phones that were reached, 4 failed");
+  halted.mutable_progress()->set_wave(1);
+  halted.mutable_progress()->set_waves(3);
+  halted.mutable_progress()->set_phones_to_come(8);
+  server_.Set(kWatch, [halted](const std::string&) { return FakeAnswer{{Message({halted}, true)}, {}}; });
+  const Outcome run = RunCli(&server_, {"rollout", "watch", "12"});
+  EXPECT_EQ(run.code, 7);
+  EXPECT_THAT(run.out, HasSubstr("Bremen  4/12  33%  wave 1/3"));
+  EXPECT_THAT(run.out, HasSubstr("halted"));
+  EXPECT_THAT(run.err, HasSubstr("wave 1: of 4 phones that were reached, 4 failed; 8 phones are to come"));
+  EXPECT_THAT(run.err, HasSubstr("phonepki deployment resume 12"));
+}
+
 TEST_F(WatchTest, JsonIsOneMessagePerLine) {
   server_.Set(kWatch, [](const std::string&) { return FakeAnswer{{Message({Bremen(4, 0)}, true)}, {}}; });
   const Outcome run = RunCli(&server_, {"rollout", "watch", "12", "-o", "json"});

@@ -93,6 +93,20 @@ class LargeFleetTest(Plans):
         harness.wait_for("a restarted fleet", lambda: self.server.sql("SELECT count(*) FROM phone_session") == [["0"]])
         self.check("the roll-out")
 
+    def test_a_wave_reads_no_more_than_its_phones(self):
+        # Nobody knows where these phones are: off at once, and the next wave comes.
+        self.server.sql("UPDATE device SET ip_address = NULL WHERE mac < '02:00:00:00:04:00' AND mac LIKE '02:%'")
+        deployment = self.server.call("DeploymentService", "CreateDeployment", location="locations/Elsewhere", certificate_type="wbm",
+                                      connector="connectors/Lab connector", wave_size=20, activate=True).deployment.name
+
+        def waves():
+            return int(self.server.sql(f"SELECT wave FROM deployment WHERE 'deployments/' || id = '{deployment}'")[0][0])
+        harness.wait_for("the first wave", lambda: waves() >= 1)
+        self.start_counting()
+        first = waves()
+        harness.wait_for("ten more", lambda: waves() >= first + 10)
+        self.check("ten waves")
+
     def test_what_people_ask_scans_nothing(self):
         self.start_counting()
         ca = self.server.call("InternalCaService", "ListInternalCas").internal_cas[0].name
