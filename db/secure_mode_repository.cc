@@ -54,6 +54,26 @@ constexpr Query kFindClient{"certificate_find_client", R"sql(
     FROM certificate c JOIN device v ON v.id = c.device_id
    WHERE c.sha256 = $1 AND c.kind = 'tls-client')sql"};
 
+constexpr Query kFindEnded{"job_find_ended_enrolment", R"sql(
+  SELECT j.id, j.state, coalesce(d.pin_mode, '')
+    FROM job j JOIN deployment d ON d.id = j.deployment_id JOIN certificate c ON c.id = j.certificate_id
+   WHERE j.device_id = $1 AND j.certificate_id = $2 AND j.slot = $3 AND j.finished_at IS NOT NULL
+     AND c.state = 'issued' AND c.not_after > now()
+   ORDER BY j.id DESC LIMIT 1)sql"};
+constexpr Query kResume{"job_resume_enrolment", R"sql(
+  UPDATE job
+     SET state = 'verifying', reason = 'AWAITING_SECURE_CONTACT',
+         reason_text = 'the phone called the secure door after the job had ended', attempt = attempt + 1,
+         run_at = now() + d.job_deadline + interval '1 hour', deadline = now() + d.job_deadline, finished_at = NULL
+    FROM deployment d WHERE job.id = $1 AND d.id = job.deployment_id AND job.finished_at IS NOT NULL)sql"};
+constexpr Query kDiscardFormer{"certificate_discard_former_enrolments", R"sql(
+  WITH gone AS (
+    UPDATE certificate SET state = 'discarded'
+     WHERE device_id = $1 AND slot = $2 AND state = 'issued'
+       AND EXISTS (SELECT 1 FROM job WHERE id = certificate.job_id AND finished_at IS NOT NULL)
+    RETURNING id)
+  DELETE FROM certificate_key WHERE certificate_id IN (SELECT id FROM gone))sql"};
+
 #define PIN_SELECT                                                                               \
   "SELECT device_id, wrapped_pin, CASE WHEN isfinite(expires_at) THEN to_usec(expires_at) END, " \
   "to_usec(viewed_at), expires_at <= now() FROM security_pin "
@@ -289,6 +309,23 @@ absl::StatusOr<std::optional<ClientCertificateRecord>> FindClientCertificate(Tx&
   found.mac = row[6].as<std::string>();
   found.security_state = row[7].as<std::string>();
   return std::optional(std::move(found));
+}
+
+absl::StatusOr<std::optional<EndedEnrolmentRecord>> FindEndedEnrolment(Tx& tx, std::int64_t device_id,
+                                                                       std::int64_t certificate_id) {
+  ASSIGN_OR_RETURN(pqxx::result rows,
+                   tx.Execute(kFindEnded, device_id, certificate_id, kClientCertificateSlot));
+  if (rows.empty()) return std::optional<EndedEnrolmentRecord>();
+  return std::optional(EndedEnrolmentRecord{rows[0][0].as<std::int64_t>(), rows[0][1].as<std::string>(),
+                                            rows[0][2].as<std::string>()});
+}
+
+absl::Status ResumeEnrolment(Tx& tx, std::int64_t job_id) {
+  return tx.Execute(kResume, job_id).status();
+}
+
+absl::Status DiscardFormerEnrolments(Tx& tx, std::int64_t device_id) {
+  return tx.Execute(kDiscardFormer, device_id, kClientCertificateSlot).status();
 }
 
 absl::StatusOr<std::optional<SecurityPinRecord>> FindDefaultPin(Tx& tx) {

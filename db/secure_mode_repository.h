@@ -84,6 +84,22 @@ struct ClientCertificateRecord {
 absl::StatusOr<std::optional<ClientCertificateRecord>> FindClientCertificate(Tx& tx,
                                                                              const base::Bytes& sha256);
 
+// An enrolment that ended before the phone called with its certificate, which is still good for it.
+struct EndedEnrolmentRecord {
+  std::int64_t job_id = 0;
+  std::string state;     // of the job
+  std::string pin_mode;  // of its deployment
+};
+// The last job that this certificate of the device was made for. Under the lock of the device. Nothing when
+// the certificate is not 'issued' any more.
+absl::StatusOr<std::optional<EndedEnrolmentRecord>> FindEndedEnrolment(Tx& tx, std::int64_t device_id,
+                                                                       std::int64_t certificate_id);
+// The phone has called after all: the job waits for it again, with a new deadline. No other unfinished job of
+// the device may be for that slot.
+absl::Status ResumeEnrolment(Tx& tx, std::int64_t job_id);
+// Makes certificates of earlier, ended enrolments good for nothing: the device has proven another one.
+absl::Status DiscardFormerEnrolments(Tx& tx, std::int64_t device_id);
+
 // No device: the default PIN (B-065).
 struct SecurityPinRecord {
   std::optional<std::int64_t> device_id;

@@ -63,6 +63,8 @@ class SecureEnrolment {
 
   // Proven: the certificate is active, the default door is closed for the phone.
   absl::Status Complete(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence) const;
+  // The same for a certificate whose job has ended, while a later one goes on.
+  absl::Status CompleteLate(db::Tx& tx, std::int64_t device_id, std::int64_t certificate_id) const;
   // Not proven: the certificate is good for nothing any more, the phone is in default mode.
   absl::Status Fail(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence, const std::string& state,
                     const std::string& reason, const std::string& text) const;
@@ -72,6 +74,9 @@ class SecureEnrolment {
                              const std::string& tan) const;
 
  private:
+  absl::Status Admit(db::Tx& tx, std::int64_t device_id, std::int64_t certificate_id,
+                     const std::string& text) const;
+
   const DeliveryOptions& options_;
   const SecureModeDataCodec& codec_;
   SecureCredentials& credentials_;

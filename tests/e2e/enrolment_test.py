@@ -196,6 +196,100 @@ class PinTest(Enrolment):
         self.assertEqual(sum(1 for _ in phones.events("secure_mode_entered")), 0)
 
 
+class GivenUpTest(Enrolment):
+    """Jobs that end while their phone has the credentials, and phones that call with those all the same."""
+
+    web_port = 8595
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Phones get their credentials and do not reach the door: the test calls in their place.
+        cls.server.stop()
+        cls.server.arguments += ["--secure-advertise-port", str(harness.free_port())]
+        cls.server.start()
+        harness.wait_for("the secure door", lambda: cls.server.log_text().count("secure_door_open") == 2)
+
+    def enrolling(self, count=1):
+        phones = self.phones(count, "--secure-attempts", "1000")
+        deployment = self.server.enrol(self.place)
+        harness.wait_for("the credentials", lambda: self.states() == {"enrolling": count})
+        return phones, deployment
+
+    def protocol(self, mac):
+        return [event.text for event in self.server.call("SecurityService", "ListSecurityStates", device=f"devices/{mac}").events]
+
+    def time_out(self, deployment):
+        self.server.sql(f"UPDATE job SET deadline = now() WHERE deployment_id = {deployment.split('/')[1]}")
+        harness.wait_for("the time-out", lambda: self.server.progress(deployment)["timed_out"])
+
+    def call(self, phones, reason="start-up"):
+        """With the credentials that the phone was given."""
+        mac = phones.mac(1)
+        with open(os.path.join(phones.dir, "state", mac + ".json")) as file:
+            given = json.load(file)["security"]["candidates"]["client"]
+        with tempfile.NamedTemporaryFile("w", suffix=".pem", dir=phones.dir) as pem:
+            pem.write(given)
+            pem.flush()
+            return self.talk(message(mac, reason), port=self.server.secure, source=phones.first, certificate=pem.name)[1]
+
+    def certificates(self, mac):
+        return [state for [state] in self.server.sql(
+            "SELECT c.state FROM certificate c JOIN device v ON v.id = c.device_id"
+            f" WHERE v.mac = '{mac}' AND c.slot = 'secure-mode' ORDER BY c.id")]
+
+    def test_a_time_out_leaves_default_mode_and_a_late_phone_is_let_in(self):
+        phones, deployment = self.enrolling()
+        self.time_out(deployment)
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertIn("the enrolment ended (timed out)", self.protocol(phones.mac(1))[0])
+        self.assertIn("Action", self.call(phones))
+        self.assertEqual(self.states(), {"secure": 1})
+        self.assertEqual(self.certificates(phones.mac(1)), ["active"])
+        self.finished(deployment, 1)
+
+    def test_a_cancelled_phone_is_refused_until_its_job_is_retried(self):
+        phones, deployment = self.enrolling()
+        [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
+        self.server.call("JobService", "CancelJob", name=job.name)
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertIn("the enrolment ended (cancelled)", self.protocol(phones.mac(1))[0])
+        self.call(phones)
+        self.assertEqual(self.states(), {"default": 1})
+        [event] = self.events("CLIENT_CERTIFICATE_NOT_CURRENT", phones.mac(1))
+        self.assertIn("retry the job", event.detail)
+        self.server.call("JobService", "RetryJob", name=job.name)
+        self.call(phones)
+        self.assertEqual(self.states(), {"secure": 1})
+
+    def test_a_superseded_phone_is_let_in_and_the_later_enrolment_goes_on(self):
+        phones, first = self.enrolling()
+        phones.order("offline")  # its call to the wrong port would be a call in default mode in the end
+        second = self.server.enrol(self.place)
+        harness.wait_for("the superseding", lambda: self.server.progress(first)["superseded"])
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertTrue(any("the enrolment ended (superseded)" in line for line in self.protocol(phones.mac(1))))
+        answer = self.call(phones)
+        self.assertIn("WriteItems", answer)
+        self.assertNotIn("goto-secure-mode", answer)  # a renewal
+        self.assertEqual(self.states(), {"secure": 1})
+        self.assertEqual(self.certificates(phones.mac(1)), ["active", "issued"])
+        self.assertEqual(self.server.progress(second)["running"], 1)
+
+    def test_a_phone_with_a_late_pin_is_asked_for_its_end(self):
+        pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
+        phones = self.phones(1, "--secure-attempts", "1000")
+        deployment = self.server.enrol(self.place, "DEFAULT_PIN")
+        harness.wait_for("Awaiting PIN", lambda: self.states() == {"awaiting_pin": 1})
+        self.time_out(deployment)
+        self.assertEqual(self.states(), {"default": 1})
+        phones.order("pin", phones.mac(1), pin)
+        self.assertIn("bootstrapping-tan", self.call(phones))
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertEqual([job.reason for job in self.server.call("JobService", "ListJobs", deployment=deployment).jobs],
+                         ["AWAITING_PIN"])
+
+
 class ImpostorTest(Enrolment):
     """design.md 7. None gets a key, each leaves a security event."""
 
