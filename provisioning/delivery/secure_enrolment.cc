@@ -71,7 +71,9 @@ absl::Status SecureEnrolment::Written(db::Tx& tx, const db::DeviceRecord& device
                          pin ? "the phone has its credentials; somebody must type the PIN at it"
                              : "the phone has its credentials; it is to call the secure door"};
   release.unanswered = db::JobRelease::Unanswered::kReset;
-  release.delay = WaitForContact(job);
+  // A phone that lost the answer to its acceptance keeps nothing, and it looks the same from here as one that
+  // is on its way: it is asked again. One that awaits a PIN must not be disturbed.
+  release.delay = pin ? WaitForPin(job) : options_.retry_max;
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
   if (device.security_state == db::security_state::kSecure) {
     return db::AppendSecurityStateEvent(tx, device.id, "new credentials are on the phone");
@@ -122,7 +124,7 @@ absl::Status SecureEnrolment::Fail(db::Tx& tx, const db::JobRecord& job, const d
   return db::DiscardCertificates(tx, {*job.certificate_id});
 }
 
-absl::Duration WaitForContact(const db::JobRecord& job) {
+absl::Duration WaitForPin(const db::JobRecord& job) {
   return job.deadline - absl::Now() + absl::Hours(1);
 }
 

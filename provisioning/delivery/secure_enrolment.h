@@ -42,8 +42,8 @@ struct EnrolmentPlan {
   bool renewal = false;                 // the phone is in secure mode already: no goto-secure-mode
 };
 
-// Until when a job waits for its phone at the secure door; its deadline comes first.
-absl::Duration WaitForContact(const db::JobRecord& job);
+// Until when a job waits for somebody to type the PIN; its deadline comes first.
+absl::Duration WaitForPin(const db::JobRecord& job);
 
 // Thread-safe.
 class SecureEnrolment {

@@ -153,6 +153,27 @@ class ClosedDoorTest(Enrolment):
         self.assertEqual(self.states(), {"secure": 3})
 
 
+class LostAnswerTest(Enrolment):
+    web_port = 8597
+
+    def test_a_phone_that_did_not_hear_the_end_of_its_enrolment_is_asked_again(self):
+        """The server has noted that the credentials are on the phone, and died before it could say so."""
+        phones = self.phones(1)
+        mac = phones.mac(1)
+        self.server.sql(f"UPDATE device SET next_knock_at = 'infinity' WHERE mac = '{mac}'")
+        deployment = self.server.enrol(self.place)
+        harness.wait_for("the job", lambda: "CONTACT_GAP" in {job.reason for job in self.server.call(
+            "JobService", "ListJobs", deployment=deployment).jobs})
+        self.server.sql("UPDATE job SET state = 'verifying', reason = 'AWAITING_SECURE_CONTACT', run_at = now() + interval '1 s'"
+                        f" WHERE deployment_id = {deployment.split('/')[1]}")
+        self.server.sql(f"UPDATE device SET next_knock_at = now(), security_state = 'enrolling' WHERE mac = '{mac}'")
+        self.finished(deployment, 1)
+        self.assertEqual(self.states(), {"secure": 1})
+        [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
+        self.assertIn("SECURE_CONTACT_FAILED", [event.reason for event in self.server.call(
+            "JobService", "GetJob", name=job.name).job.history])
+
+
 class PinTest(Enrolment):
     def test_B065_B066_default_pin(self):
         pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
