@@ -106,10 +106,29 @@ constexpr Query kMarkViewed{"security_pin_mark_viewed", R"sql(
    WHERE device_id = ANY($1::bigint[]) AND viewed_at IS NULL AND expires_at > now()
   RETURNING device_id)sql"};
 constexpr Query kDeletePin{"security_pin_delete", "DELETE FROM security_pin WHERE device_id = $1"};
+// Devices before jobs, as everywhere; a device that talks at this moment is left to the next sweep.
+constexpr Query kFindExpiredPins{"security_pin_find_expired", R"sql(
+  SELECT v.id
+    FROM (SELECT device_id FROM security_pin WHERE expires_at <= now() ORDER BY expires_at LIMIT $1) p
+    JOIN device v ON v.id = p.device_id
+   ORDER BY v.id FOR NO KEY UPDATE OF v SKIP LOCKED)sql"};
+constexpr Query kEndOfPins{"job_end_of_expired_pins", R"sql(
+  WITH ended AS (
+    UPDATE job
+       SET state = 'failed', reason = 'PIN_EXPIRED',
+           reason_text = 'the PIN expired before it was typed at the phone: retry the job, with a new PIN',
+           attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now()
+      FROM deployment d
+     WHERE job.device_id = ANY($1::bigint[]) AND job.slot = $2 AND job.finished_at IS NULL
+       AND job.state IN ('verifying', 'running') AND job.reason = 'AWAITING_PIN'
+       AND d.id = job.deployment_id AND d.pin_mode = 'individual'
+    RETURNING job.certificate_id),
+  discarded AS (
+    UPDATE certificate SET state = 'discarded'
+     WHERE id IN (SELECT certificate_id FROM ended) AND state = 'issued' RETURNING id)
+  DELETE FROM certificate_key WHERE certificate_id IN (SELECT id FROM discarded))sql"};
 constexpr Query kDeleteExpiredPins{"security_pin_delete_expired", R"sql(
-  DELETE FROM security_pin
-   WHERE id = ANY(ARRAY(SELECT id FROM security_pin WHERE expires_at <= now()
-                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)))sql"};
+  DELETE FROM security_pin WHERE device_id = ANY($1::bigint[]) AND expires_at <= now())sql"};
 
 constexpr Query kGetSecurity{"device_security_get",
                              "SELECT security_state, tan_failures FROM device WHERE id = $1"};
@@ -368,8 +387,12 @@ absl::Status DeleteDevicePin(Tx& tx, std::int64_t device_id) {
   return tx.Execute(kDeletePin, device_id).status();
 }
 
-absl::StatusOr<std::int64_t> DeleteExpiredPins(Tx& tx, int limit) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kDeleteExpiredPins, limit));
+absl::StatusOr<std::int64_t> SweepExpiredPins(Tx& tx, int limit) {
+  ASSIGN_OR_RETURN(pqxx::result expired, tx.Execute(kFindExpiredPins, limit));
+  if (expired.empty()) return 0;
+  const auto devices = Each(expired, [](const pqxx::row& row) { return row[0].as<std::int64_t>(); });
+  RETURN_IF_ERROR(tx.Execute(kEndOfPins, devices, kClientCertificateSlot).status());
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kDeleteExpiredPins, devices));
   return static_cast<std::int64_t>(rows.affected_rows());
 }
 

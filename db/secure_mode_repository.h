@@ -127,8 +127,9 @@ absl::Status ReplaceDevicePin(Tx& tx, std::int64_t device_id, const base::Bytes&
 absl::StatusOr<std::vector<std::int64_t>> MarkDevicePinsViewed(Tx& tx,
                                                                const std::vector<std::int64_t>& devices);
 absl::Status DeleteDevicePin(Tx& tx, std::int64_t device_id);
-// How many went.
-absl::StatusOr<std::int64_t> DeleteExpiredPins(Tx& tx, int limit);
+// With them end the enrolments that await one of them: nobody could tell its end any more. Returns how many
+// PINs went.
+absl::StatusOr<std::int64_t> SweepExpiredPins(Tx& tx, int limit);
 
 // Tab Security State Protocol (B-067).
 struct SecurityStateEventRecord {

@@ -206,20 +206,26 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnTan(db::Tx& tx, const Con
   if (!work.job) return Close(tx, work.session);
   const db::JobRecord& job = *work.job;
   ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
-  ASSIGN_OR_RETURN(bool right,
-                   enrolment_.IsTan(tx, job.device_id, deployment.pin_mode, contact.message.Value(kTanItem)));
-  if (right) {
+  ASSIGN_OR_RETURN(SecureEnrolment::Tan tan, enrolment_.CheckTan(tx, job.device_id, deployment.pin_mode,
+                                                                 contact.message.Value(kTanItem)));
+  if (tan == SecureEnrolment::Tan::kRight) {
     RETURN_IF_ERROR(enrolment_.Complete(tx, job, *work.session.job));
     ASSIGN_OR_RETURN(bool more, db::FinishJobSession(tx, work.session));
     Answer answer;
     if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
     return answer;
   }
-  RETURN_IF_ERROR(
-      Record(tx, contact, security_event::kWrongTan, "has the credentials, but not the end of the PIN"));
-  RETURN_IF_ERROR(db::IncrementTanFailures(tx, job.device_id).status());
-  RETURN_IF_ERROR(enrolment_.Fail(tx, job, *work.session.job, db::security_state::kDefault,
-                                  db::job_reason::kWrongTan, "wrong TAN from device"));
+  if (tan == SecureEnrolment::Tan::kPinExpired) {
+    RETURN_IF_ERROR(enrolment_.Fail(tx, job, *work.session.job, db::security_state::kDefault,
+                                    db::job_reason::kPinExpired,
+                                    "the PIN was typed at the phone after it had expired"));
+  } else {
+    RETURN_IF_ERROR(
+        Record(tx, contact, security_event::kWrongTan, "has the credentials, but not the end of the PIN"));
+    RETURN_IF_ERROR(db::IncrementTanFailures(tx, job.device_id).status());
+    RETURN_IF_ERROR(enrolment_.Fail(tx, job, *work.session.job, db::security_state::kDefault,
+                                    db::job_reason::kWrongTan, "wrong TAN from device"));
+  }
   RETURN_IF_ERROR(db::CloseSession(tx, work.session.id));
   Answer answer;
   answer.items.push_back({"cleanup-reason", std::nullopt, "wrong TAN from device", ""});

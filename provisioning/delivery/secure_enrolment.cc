@@ -83,10 +83,12 @@ absl::Status SecureEnrolment::Written(db::Tx& tx, const db::DeviceRecord& device
       pin ? "Awaiting PIN: credentials are on the phone" : "credentials are on the phone");
 }
 
-absl::StatusOr<bool> SecureEnrolment::IsTan(db::Tx& tx, std::int64_t device_id, const std::string& mode,
-                                            const std::string& tan) const {
+absl::StatusOr<SecureEnrolment::Tan> SecureEnrolment::CheckTan(db::Tx& tx, std::int64_t device_id,
+                                                               const std::string& mode,
+                                                               const std::string& tan) const {
   ASSIGN_OR_RETURN(std::optional<base::Secret> pin, pins_.ForTan(tx, PinOwner(device_id, mode)));
-  return pin && TanMatches(*pin, tan);
+  if (!pin) return Tan::kPinExpired;
+  return TanMatches(*pin, tan) ? Tan::kRight : Tan::kWrong;
 }
 
 absl::Status SecureEnrolment::Complete(db::Tx& tx, const db::JobRecord& job,

@@ -69,9 +69,10 @@ class SecureEnrolment {
   absl::Status Fail(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence, const std::string& state,
                     const std::string& reason, const std::string& text) const;
 
-  // Whether that is the end of the PIN that the device was enrolled with. False when the PIN is gone.
-  absl::StatusOr<bool> IsTan(db::Tx& tx, std::int64_t device_id, const std::string& mode,
-                             const std::string& tan) const;
+  // Whether that is the end of the PIN that the device was enrolled with.
+  enum class Tan { kRight, kWrong, kPinExpired };
+  absl::StatusOr<Tan> CheckTan(db::Tx& tx, std::int64_t device_id, const std::string& mode,
+                               const std::string& tan) const;
 
  private:
   absl::Status Admit(db::Tx& tx, std::int64_t device_id, std::int64_t certificate_id,

@@ -168,7 +168,7 @@ TEST_F(SecureModeRepositoryTest, B065ThereIsOneDefaultPinAndItDoesNotExpire) {
   EXPECT_FALSE(pin->device_id.has_value());
   EXPECT_FALSE(pin->expires_at.has_value());
   EXPECT_FALSE(pin->expired);
-  EXPECT_EQ(Do([](Tx& tx) { return DeleteExpiredPins(tx, 10); }), 0);
+  EXPECT_EQ(Do([](Tx& tx) { return SweepExpiredPins(tx, 10); }), 0);
   EXPECT_EQ(Value<int>("SELECT count(*) FROM security_pin"), 1);
 }
 
@@ -203,12 +203,36 @@ TEST_F(SecureModeRepositoryTest, ExpiredPinsAreSweptAwayAndPinsGoWithTheirDevice
   AddPin(AddDevice(1), kPin);
   AddPin(AddDevice(2), kPin);
   Sql("UPDATE security_pin SET expires_at = now() WHERE device_id = (SELECT min(id) FROM device)");
-  EXPECT_EQ(Do([](Tx& tx) { return DeleteExpiredPins(tx, 10); }), 1);
+  EXPECT_EQ(Do([](Tx& tx) { return SweepExpiredPins(tx, 10); }), 1);
   const auto device = Value<std::int64_t>("SELECT max(id) FROM device");
   Run([&](Tx& tx) { return DeleteDevicePin(tx, device); });
   AddPin(device, kPin);
   Sql("DELETE FROM device");
   EXPECT_EQ(Value<int>("SELECT count(*) FROM security_pin"), 0);
+}
+
+TEST_F(SecureModeRepositoryTest, AnEnrolmentEndsWithThePinThatItAwaits) {
+  const std::int64_t doomed = AddJob(1), by_default = AddJob(2), not_yet = AddJob(3), scheduled = AddJob(4);
+  for (const std::int64_t job : {doomed, by_default, not_yet, scheduled}) {
+    const std::int64_t certificate = AddIssued(DeviceOf(job), job);
+    AddPin(DeviceOf(job), kPin, job == not_yet ? absl::Hours(1) : -absl::Seconds(1));
+    Sql(absl::StrCat("UPDATE job SET slot = 'secure-mode', certificate_id = ", certificate,
+                     job == scheduled ? "" : ", state = 'verifying', reason = 'AWAITING_PIN'",
+                     " WHERE id = ", job));
+    SetState(DeviceOf(job), job == scheduled ? "default" : "awaiting_pin");
+    Sql(absl::StrCat("UPDATE deployment SET slot = 'secure-mode', pin_mode = '",
+                     job == by_default ? "default" : "individual",
+                     "' WHERE id = (SELECT deployment_id FROM job WHERE id = ", job, ")"));
+  }
+  EXPECT_EQ(Do([](Tx& tx) { return SweepExpiredPins(tx, 10); }), 3);
+  EXPECT_EQ(Job(doomed).state, "failed");
+  EXPECT_EQ(Job(doomed).reason, "PIN_EXPIRED");
+  EXPECT_EQ(Do([&](Tx& tx) { return GetCertificate(tx, *Job(doomed).certificate_id); }).state, "discarded");
+  EXPECT_EQ(Do([&](Tx& tx) { return GetDeviceSecurity(tx, DeviceOf(doomed)); }).state, "default");
+  EXPECT_EQ(Job(by_default).state, "verifying") << "it awaits the default PIN";
+  EXPECT_EQ(Job(not_yet).state, "verifying");
+  EXPECT_EQ(Job(scheduled).state, "scheduled") << "it gets a PIN when its turn comes";
+  EXPECT_EQ(Do([](Tx& tx) { return SweepExpiredPins(tx, 10); }), 0);
 }
 
 TEST_F(SecureModeRepositoryTest, B067EveryChangeOfStateIsInTheProtocol) {

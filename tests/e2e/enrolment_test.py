@@ -204,6 +204,25 @@ class PinTest(Enrolment):
         [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
         self.assertEqual(job.reason, "PIN_RETRIES_EXCEEDED")
 
+    def test_an_expired_pin_ends_the_enrolment_that_awaits_it(self):
+        phones = self.phones(1)
+        deployment = self.server.enrol(self.place, "INDIVIDUAL_PIN")
+        harness.wait_for("Awaiting PIN", lambda: self.states() == {"awaiting_pin": 1})
+        self.server.sql("UPDATE security_pin SET expires_at = now() WHERE device_id IS NOT NULL")
+        harness.wait_for("the end", lambda: self.server.progress(deployment)["failed"] == 1)
+        [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
+        self.assertEqual(job.reason, "PIN_EXPIRED")
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertEqual(self.server.sql("SELECT count(*) FROM security_pin WHERE device_id IS NOT NULL"), [["0"]])
+        self.assertIn("PIN expired", self.server.call("SecurityService", "ListSecurityStates",
+                                                      device=f"devices/{phones.mac(1)}").events[0].text)
+        # A new one, and it goes on.
+        self.server.call("JobService", "RetryJob", name=job.name)
+        harness.wait_for("the next PIN", lambda: self.states() == {"awaiting_pin": 1})
+        pin = self.server.call("SecurityService", "ViewDevicePin", device=f"devices/{phones.mac(1)}").pin.pin
+        phones.order("pin", phones.mac(1), pin)
+        self.finished(deployment, 1)
+
     def test_B066_the_end_of_the_pin_must_be_right(self):
         pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
         other = pin[:-1] + str((int(pin[-1]) + 1) % 10)
