@@ -14,8 +14,10 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
+// Its own name, or that of the device that it tells about.
 std::string NameOf(const Message& resource) {
   const FieldDescriptor* field = resource.GetDescriptor()->FindFieldByName("name");
+  if (field == nullptr) field = resource.GetDescriptor()->FindFieldByName("device");
   if (field == nullptr || field->cpp_type() != FieldDescriptor::CPPTYPE_STRING || field->is_repeated())
     return "";
   return resource.GetReflection()->GetString(resource, field);

@@ -53,6 +53,7 @@ inline constexpr char kAwaitingSecureContact[] = "AWAITING_SECURE_CONTACT";
 inline constexpr char kAwaitingPin[] = "AWAITING_PIN";
 inline constexpr char kSecureContactFailed[] = "SECURE_CONTACT_FAILED";
 inline constexpr char kWrongTan[] = "WRONG_TAN";
+inline constexpr char kPinExpired[] = "PIN_EXPIRED";
 inline constexpr char kPinRetriesExceeded[] = "PIN_RETRIES_EXCEEDED";
 inline constexpr char kAccepted[] = "ACCEPTED";
 inline constexpr char kTryAgain[] = "TRY_AGAIN";

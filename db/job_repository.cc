@@ -157,9 +157,6 @@ constexpr Query kFindForSession{"job_find_for_session", "SELECT " JOB_COLUMNS R"
    WHERE j.device_id = $1 AND j.finished_at IS NULL AND j.state IN ('waiting', 'running', 'deferred', 'scheduled')
      AND (j.lease_expires_at IS NULL OR j.lease_expires_at <= now())
    ORDER BY j.id LIMIT 1 FOR NO KEY UPDATE OF j)sql"};
-constexpr Query kFindByCertificate{"job_find_by_certificate", "SELECT " JOB_COLUMNS R"sql(
-    FROM job j JOIN device v ON v.id = j.device_id
-   WHERE j.certificate_id = $1 AND j.finished_at IS NULL FOR NO KEY UPDATE OF j)sql"};
 constexpr Query kFindBySlot{"job_find_by_slot", "SELECT " JOB_COLUMNS R"sql(
     FROM job j JOIN device v ON v.id = j.device_id
    WHERE j.device_id = $1 AND j.slot = $2 AND j.finished_at IS NULL FOR NO KEY UPDATE OF j)sql"};
@@ -333,12 +330,6 @@ absl::StatusOr<std::optional<JobRecord>> FindJobForSession(Tx& tx, std::int64_t 
 absl::StatusOr<std::optional<JobRecord>> FindEnrolmentJob(Tx& tx, std::int64_t device_id,
                                                           const std::string& slot) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFindBySlot, device_id, slot));
-  if (rows.empty()) return std::optional<JobRecord>();
-  return std::optional<JobRecord>(ToJob(rows[0]));
-}
-
-absl::StatusOr<std::optional<JobRecord>> FindUnfinishedJobOfCertificate(Tx& tx, std::int64_t certificate_id) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFindByCertificate, certificate_id));
   if (rows.empty()) return std::optional<JobRecord>();
   return std::optional<JobRecord>(ToJob(rows[0]));
 }

@@ -74,8 +74,6 @@ absl::StatusOr<std::optional<JobRecord>> FindJobForSession(Tx& tx, std::int64_t 
 // The unfinished job for that slot, whoever holds it; locked.
 absl::StatusOr<std::optional<JobRecord>> FindEnrolmentJob(Tx& tx, std::int64_t device_id,
                                                           const std::string& slot);
-// The unfinished job that this certificate was made for, whoever holds it; locked.
-absl::StatusOr<std::optional<JobRecord>> FindUnfinishedJobOfCertificate(Tx& tx, std::int64_t certificate_id);
 absl::Status SetJobCertificate(Tx& tx, const JobFence& fence, std::int64_t certificate_id);
 // A busy phone will call by itself: the session it opens until then counts as caused by us.
 absl::Status ExtendKnock(Tx& tx, std::int64_t device_id, absl::Duration lifetime);

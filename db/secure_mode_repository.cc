@@ -54,6 +54,26 @@ constexpr Query kFindClient{"certificate_find_client", R"sql(
     FROM certificate c JOIN device v ON v.id = c.device_id
    WHERE c.sha256 = $1 AND c.kind = 'tls-client')sql"};
 
+constexpr Query kFindEnded{"job_find_ended_enrolment", R"sql(
+  SELECT j.id, j.state, coalesce(d.pin_mode, '')
+    FROM job j JOIN deployment d ON d.id = j.deployment_id JOIN certificate c ON c.id = j.certificate_id
+   WHERE j.device_id = $1 AND j.certificate_id = $2 AND j.slot = $3 AND j.finished_at IS NOT NULL
+     AND c.state = 'issued' AND c.not_after > now()
+   ORDER BY j.id DESC LIMIT 1)sql"};
+constexpr Query kResume{"job_resume_enrolment", R"sql(
+  UPDATE job
+     SET state = 'verifying', reason = 'AWAITING_SECURE_CONTACT',
+         reason_text = 'the phone called the secure door after the job had ended', attempt = attempt + 1,
+         run_at = now() + d.job_deadline + interval '1 hour', deadline = now() + d.job_deadline, finished_at = NULL
+    FROM deployment d WHERE job.id = $1 AND d.id = job.deployment_id AND job.finished_at IS NOT NULL)sql"};
+constexpr Query kDiscardFormer{"certificate_discard_former_enrolments", R"sql(
+  WITH gone AS (
+    UPDATE certificate SET state = 'discarded'
+     WHERE device_id = $1 AND slot = $2 AND state = 'issued'
+       AND EXISTS (SELECT 1 FROM job WHERE id = certificate.job_id AND finished_at IS NOT NULL)
+    RETURNING id)
+  DELETE FROM certificate_key WHERE certificate_id IN (SELECT id FROM gone))sql"};
+
 #define PIN_SELECT                                                                               \
   "SELECT device_id, wrapped_pin, CASE WHEN isfinite(expires_at) THEN to_usec(expires_at) END, " \
   "to_usec(viewed_at), expires_at <= now() FROM security_pin "
@@ -86,10 +106,29 @@ constexpr Query kMarkViewed{"security_pin_mark_viewed", R"sql(
    WHERE device_id = ANY($1::bigint[]) AND viewed_at IS NULL AND expires_at > now()
   RETURNING device_id)sql"};
 constexpr Query kDeletePin{"security_pin_delete", "DELETE FROM security_pin WHERE device_id = $1"};
+// Devices before jobs, as everywhere; a device that talks at this moment is left to the next sweep.
+constexpr Query kFindExpiredPins{"security_pin_find_expired", R"sql(
+  SELECT v.id
+    FROM (SELECT device_id FROM security_pin WHERE expires_at <= now() ORDER BY expires_at LIMIT $1) p
+    JOIN device v ON v.id = p.device_id
+   ORDER BY v.id FOR NO KEY UPDATE OF v SKIP LOCKED)sql"};
+constexpr Query kEndOfPins{"job_end_of_expired_pins", R"sql(
+  WITH ended AS (
+    UPDATE job
+       SET state = 'failed', reason = 'PIN_EXPIRED',
+           reason_text = 'the PIN expired before it was typed at the phone: retry the job, with a new PIN',
+           attempt = attempt + 1, worker = NULL, lease_expires_at = NULL, finished_at = now()
+      FROM deployment d
+     WHERE job.device_id = ANY($1::bigint[]) AND job.slot = $2 AND job.finished_at IS NULL
+       AND job.state IN ('verifying', 'running') AND job.reason = 'AWAITING_PIN'
+       AND d.id = job.deployment_id AND d.pin_mode = 'individual'
+    RETURNING job.certificate_id),
+  discarded AS (
+    UPDATE certificate SET state = 'discarded'
+     WHERE id IN (SELECT certificate_id FROM ended) AND state = 'issued' RETURNING id)
+  DELETE FROM certificate_key WHERE certificate_id IN (SELECT id FROM discarded))sql"};
 constexpr Query kDeleteExpiredPins{"security_pin_delete_expired", R"sql(
-  DELETE FROM security_pin
-   WHERE id = ANY(ARRAY(SELECT id FROM security_pin WHERE expires_at <= now()
-                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)))sql"};
+  DELETE FROM security_pin WHERE device_id = ANY($1::bigint[]) AND expires_at <= now())sql"};
 
 constexpr Query kGetSecurity{"device_security_get",
                              "SELECT security_state, tan_failures FROM device WHERE id = $1"};
@@ -291,6 +330,23 @@ absl::StatusOr<std::optional<ClientCertificateRecord>> FindClientCertificate(Tx&
   return std::optional(std::move(found));
 }
 
+absl::StatusOr<std::optional<EndedEnrolmentRecord>> FindEndedEnrolment(Tx& tx, std::int64_t device_id,
+                                                                       std::int64_t certificate_id) {
+  ASSIGN_OR_RETURN(pqxx::result rows,
+                   tx.Execute(kFindEnded, device_id, certificate_id, kClientCertificateSlot));
+  if (rows.empty()) return std::optional<EndedEnrolmentRecord>();
+  return std::optional(EndedEnrolmentRecord{rows[0][0].as<std::int64_t>(), rows[0][1].as<std::string>(),
+                                            rows[0][2].as<std::string>()});
+}
+
+absl::Status ResumeEnrolment(Tx& tx, std::int64_t job_id) {
+  return tx.Execute(kResume, job_id).status();
+}
+
+absl::Status DiscardFormerEnrolments(Tx& tx, std::int64_t device_id) {
+  return tx.Execute(kDiscardFormer, device_id, kClientCertificateSlot).status();
+}
+
 absl::StatusOr<std::optional<SecurityPinRecord>> FindDefaultPin(Tx& tx) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kFindDefaultPin));
   if (rows.empty()) return std::optional<SecurityPinRecord>();
@@ -331,8 +387,12 @@ absl::Status DeleteDevicePin(Tx& tx, std::int64_t device_id) {
   return tx.Execute(kDeletePin, device_id).status();
 }
 
-absl::StatusOr<std::int64_t> DeleteExpiredPins(Tx& tx, int limit) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kDeleteExpiredPins, limit));
+absl::StatusOr<std::int64_t> SweepExpiredPins(Tx& tx, int limit) {
+  ASSIGN_OR_RETURN(pqxx::result expired, tx.Execute(kFindExpiredPins, limit));
+  if (expired.empty()) return 0;
+  const auto devices = Each(expired, [](const pqxx::row& row) { return row[0].as<std::int64_t>(); });
+  RETURN_IF_ERROR(tx.Execute(kEndOfPins, devices, kClientCertificateSlot).status());
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kDeleteExpiredPins, devices));
   return static_cast<std::int64_t>(rows.affected_rows());
 }
 

@@ -84,6 +84,22 @@ struct ClientCertificateRecord {
 absl::StatusOr<std::optional<ClientCertificateRecord>> FindClientCertificate(Tx& tx,
                                                                              const base::Bytes& sha256);
 
+// An enrolment that ended before the phone called with its certificate, which is still good for it.
+struct EndedEnrolmentRecord {
+  std::int64_t job_id = 0;
+  std::string state;     // of the job
+  std::string pin_mode;  // of its deployment
+};
+// The last job that this certificate of the device was made for. Under the lock of the device. Nothing when
+// the certificate is not 'issued' any more.
+absl::StatusOr<std::optional<EndedEnrolmentRecord>> FindEndedEnrolment(Tx& tx, std::int64_t device_id,
+                                                                       std::int64_t certificate_id);
+// The phone has called after all: the job waits for it again, with a new deadline. No other unfinished job of
+// the device may be for that slot.
+absl::Status ResumeEnrolment(Tx& tx, std::int64_t job_id);
+// Makes certificates of earlier, ended enrolments good for nothing: the device has proven another one.
+absl::Status DiscardFormerEnrolments(Tx& tx, std::int64_t device_id);
+
 // No device: the default PIN (B-065).
 struct SecurityPinRecord {
   std::optional<std::int64_t> device_id;
@@ -111,8 +127,9 @@ absl::Status ReplaceDevicePin(Tx& tx, std::int64_t device_id, const base::Bytes&
 absl::StatusOr<std::vector<std::int64_t>> MarkDevicePinsViewed(Tx& tx,
                                                                const std::vector<std::int64_t>& devices);
 absl::Status DeleteDevicePin(Tx& tx, std::int64_t device_id);
-// How many went.
-absl::StatusOr<std::int64_t> DeleteExpiredPins(Tx& tx, int limit);
+// With them end the enrolments that await one of them: nobody could tell its end any more. Returns how many
+// PINs went.
+absl::StatusOr<std::int64_t> SweepExpiredPins(Tx& tx, int limit);
 
 // Tab Security State Protocol (B-067).
 struct SecurityStateEventRecord {

@@ -10,6 +10,7 @@
 #include "db/job_repository.h"
 #include "db/location_repository.h"
 #include "db/plugin_repository.h"
+#include "db/secure_mode_repository.h"
 #include "db/session_repository.h"
 #include "db/wave_repository.h"
 
@@ -144,6 +145,7 @@ absl::Status Clockwork::RunOnce() {
   if (created + more > 0) on_started_();
   return database_.InTransaction("sweep", [&](db::Tx& tx) -> absl::Status {
     RETURN_IF_ERROR(db::TimeOutJobs(tx, kSweep).status());
+    RETURN_IF_ERROR(db::SweepExpiredPins(tx, kSweep).status());
     return db::DeleteExpiredSessions(tx, kSweep).status();
   });
 }

@@ -29,7 +29,7 @@ absl::StatusOr<std::int64_t> ResumeDeployment(db::Tx& tx, std::int64_t id, bool 
 absl::StatusOr<std::int64_t> DeactivateDeployment(db::Tx& tx, std::int64_t id, bool cancel_jobs);
 
 // What must happen by the clock, on every replica; the database sees to it that it happens once: deployments
-// start at their date and go on wave by wave, jobs past their deadline end, expired sessions go.
+// start at their date and go on wave by wave, jobs past their deadline end, expired sessions and PINs go.
 class Clockwork {
  public:
   // `on_started` is called after jobs were created.

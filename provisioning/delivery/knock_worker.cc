@@ -132,7 +132,7 @@ std::vector<KnockWorker::Claimed> KnockWorker::Sort(std::vector<Claimed> claimed
     } else if (job.state == db::job_state::kRunning && job.reason == db::job_reason::kAwaitingPin) {
       releases.push_back({FenceOf(job), db::job_state::kVerifying, db::job_reason::kAwaitingPin,
                           "the session broke off before the TAN; the phone will call again",
-                          WaitForContact(job)});
+                          WaitForPin(job)});
     } else if (job.state == db::job_state::kRunning) {
       db::JobRelease release{FenceOf(job),
                              db::job_state::kDeferred,

@@ -99,6 +99,11 @@ class PhoneDialogue {
   // The first contact with a certificate that is not active yet; nothing: go on as usual.
   absl::StatusOr<std::optional<Answer>> OnSecureContact(db::Tx& tx, const Contact& contact,
                                                         db::DeviceRecord& device);
+  // … whose job has ended: the job when it goes on. Nothing: the certificate is active, or the phone is
+  // refused, with `refused` set.
+  absl::StatusOr<std::optional<db::JobRecord>> OnLateContact(db::Tx& tx, const Contact& contact,
+                                                             const db::DeviceRecord& device, bool another,
+                                                             bool& refused);
   absl::StatusOr<Answer> AskForTan(db::Tx& tx, const Contact& contact, const db::DeviceRecord& device,
                                    const db::JobRecord& job);
   absl::Status OnPinRetriesExceeded(db::Tx& tx, const Contact& contact);

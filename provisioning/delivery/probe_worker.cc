@@ -81,10 +81,16 @@ absl::StatusOr<int> ProbeWorker::StartProbes() {
     return absl::OkStatus();
   }));
   for (const db::JobRecord& job : jobs) {
-    {
-      absl::MutexLock lock(&results_->mutex);
+    absl::MutexLock lock(&results_->mutex);
+    if (ProvedByContact(job)) {
+      results_->done.push_back(
+          {job, absl::DeadlineExceededError("the phone has not called the secure door")});
+    } else {
       ++results_->in_flight;
     }
+  }
+  for (const db::JobRecord& job : jobs) {
+    if (ProvedByContact(job)) continue;
     phone::Probe(io_, addresses[job.device_id], options_.probe_port, options_.probe_timeout,
                  [results = results_, wake = wake_, job,
                   expected = digests[job.certificate_id.value_or(0)]](phone::ProbeResult result) {
@@ -102,6 +108,11 @@ absl::StatusOr<int> ProbeWorker::StartProbes() {
   return static_cast<int>(jobs.size());
 }
 
+bool ProbeWorker::ProvedByContact(const db::JobRecord& job) const {
+  const CertificateSlot* slot = options_.slots->Find(job.slot);
+  return slot != nullptr && slot->proof == CertificateSlot::Proof::kSecureContact;
+}
+
 db::JobRelease ProbeWorker::Verdict(const Probed& probed) const {
   const db::JobRecord& job = probed.job;
   db::JobRelease release{
@@ -112,6 +123,13 @@ db::JobRelease ProbeWorker::Verdict(const Probed& probed) const {
     release.reason = db::job_reason::kVerified;
     release.reason_text = "the phone's web server presents the new certificate";
     release.unanswered = db::JobRelease::Unanswered::kReset;
+  } else if (ProvedByContact(job)) {
+    release.reason = db::job_reason::kSecureContactFailed;
+    release.reason_text += "; it is given its credentials again";
+    release.add_failures = 1;
+    release.unanswered = db::JobRelease::Unanswered::kReset;
+    release.state =
+        job.failures + 1 >= options_.max_failures ? db::job_state::kFailed : db::job_state::kDeferred;
   } else if (!absl::IsFailedPrecondition(probed.status)) {
     // Off or out of reach is no failure before the deadline.
     release.reason = db::job_reason::kProbeUnreachable;

@@ -46,6 +46,8 @@ class ProbeWorker {
   void Run();
   absl::StatusOr<int> StartProbes();
   absl::StatusOr<int> Settle();
+  // Nothing to look at: the phone has to call.
+  bool ProvedByContact(const db::JobRecord& job) const;
   db::JobRelease Verdict(const Probed& probed) const;
 
   db::Database& database_;

@@ -132,13 +132,19 @@ absl::StatusOr<std::optional<PhoneDialogue::Answer>> PhoneDialogue::OnSecureCont
     return std::optional<Answer>();
   }
   ASSIGN_OR_RETURN(std::optional<db::JobRecord> job,
-                   db::FindUnfinishedJobOfCertificate(tx, contact.caller->certificate_id));
-  if (!job) {
-    RETURN_IF_ERROR(Record(tx, contact, security_event::kFormerCertificate,
-                           "its enrolment was given up before the phone called with it"));
-    Answer refusal;
-    refusal.refused = true;
-    return std::optional<Answer>(std::move(refusal));
+                   db::FindEnrolmentJob(tx, device.id, db::kClientCertificateSlot));
+  if (!job || job->certificate_id != contact.caller->certificate_id) {
+    bool refused = false;
+    ASSIGN_OR_RETURN(job, OnLateContact(tx, contact, device, job.has_value(), refused));
+    if (refused) {
+      Answer refusal;
+      refusal.refused = true;
+      return std::optional<Answer>(std::move(refusal));
+    }
+    if (!job) {
+      device.security_state = db::security_state::kSecure;
+      return std::optional<Answer>();
+    }
   }
   ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job->deployment_id));
   const bool renewal = device.security_state == db::security_state::kSecure;
@@ -149,6 +155,35 @@ absl::StatusOr<std::optional<PhoneDialogue::Answer>> PhoneDialogue::OnSecureCont
   RETURN_IF_ERROR(enrolment_.Complete(tx, *job, {job->id, job->attempt}));
   device.security_state = db::security_state::kSecure;
   return std::optional<Answer>();
+}
+
+// The phone lives on credentials that it got before its job timed out, was cancelled or superseded. It proves
+// that it is the phone just as well as in time, and who refuses it sends somebody to the desk.
+absl::StatusOr<std::optional<db::JobRecord>> PhoneDialogue::OnLateContact(db::Tx& tx, const Contact& contact,
+                                                                          const db::DeviceRecord& device,
+                                                                          bool another, bool& refused) {
+  ASSIGN_OR_RETURN(std::optional<db::EndedEnrolmentRecord> ended,
+                   db::FindEndedEnrolment(tx, device.id, contact.caller->certificate_id));
+  const bool renewal = device.security_state == db::security_state::kSecure;
+  const auto refuse = [&](const char* detail) -> absl::StatusOr<std::optional<db::JobRecord>> {
+    refused = true;
+    RETURN_IF_ERROR(Record(tx, contact, security_event::kFormerCertificate, detail));
+    return std::optional<db::JobRecord>();
+  };
+  if (!ended) return refuse("its enrolment was given up before the phone called with it");
+  if (ended->state == db::job_state::kCancelled && !renewal) {
+    return refuse("its enrolment was cancelled before the phone called with it: retry the job to let it in");
+  }
+  if (!another) {
+    RETURN_IF_ERROR(db::ResumeEnrolment(tx, ended->job_id));
+    return db::FindEnrolmentJob(tx, device.id, db::kClientCertificateSlot);
+  }
+  // There is no session that could ask for the TAN of an earlier PIN.
+  if (ended->pin_mode != pin_mode::kNone && !renewal) {
+    return refuse("a later enrolment took the place of the one that the phone calls with");
+  }
+  RETURN_IF_ERROR(enrolment_.CompleteLate(tx, device.id, contact.caller->certificate_id));
+  return std::optional<db::JobRecord>();
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::AskForTan(db::Tx& tx, const Contact& contact,
@@ -172,20 +207,26 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnTan(db::Tx& tx, const Con
   if (!work.job) return Close(tx, work.session);
   const db::JobRecord& job = *work.job;
   ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
-  ASSIGN_OR_RETURN(bool right,
-                   enrolment_.IsTan(tx, job.device_id, deployment.pin_mode, contact.message.Value(kTanItem)));
-  if (right) {
+  ASSIGN_OR_RETURN(SecureEnrolment::Tan tan, enrolment_.CheckTan(tx, job.device_id, deployment.pin_mode,
+                                                                 contact.message.Value(kTanItem)));
+  if (tan == SecureEnrolment::Tan::kRight) {
     RETURN_IF_ERROR(enrolment_.Complete(tx, job, *work.session.job));
     ASSIGN_OR_RETURN(bool more, db::FinishJobSession(tx, work.session));
     Answer answer;
     if (more) answer.items.push_back({"send-solicited", std::nullopt, "true", ""});
     return answer;
   }
-  RETURN_IF_ERROR(
-      Record(tx, contact, security_event::kWrongTan, "has the credentials, but not the end of the PIN"));
-  RETURN_IF_ERROR(db::IncrementTanFailures(tx, job.device_id).status());
-  RETURN_IF_ERROR(enrolment_.Fail(tx, job, *work.session.job, db::security_state::kDefault,
-                                  db::job_reason::kWrongTan, "wrong TAN from device"));
+  if (tan == SecureEnrolment::Tan::kPinExpired) {
+    RETURN_IF_ERROR(enrolment_.Fail(tx, job, *work.session.job, db::security_state::kDefault,
+                                    db::job_reason::kPinExpired,
+                                    "the PIN was typed at the phone after it had expired"));
+  } else {
+    RETURN_IF_ERROR(
+        Record(tx, contact, security_event::kWrongTan, "has the credentials, but not the end of the PIN"));
+    RETURN_IF_ERROR(db::IncrementTanFailures(tx, job.device_id).status());
+    RETURN_IF_ERROR(enrolment_.Fail(tx, job, *work.session.job, db::security_state::kDefault,
+                                    db::job_reason::kWrongTan, "wrong TAN from device"));
+  }
   RETURN_IF_ERROR(db::CloseSession(tx, work.session.id));
   Answer answer;
   answer.items.push_back({"cleanup-reason", std::nullopt, "wrong TAN from device", ""});

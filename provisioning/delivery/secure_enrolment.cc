@@ -76,7 +76,9 @@ absl::Status SecureEnrolment::Written(db::Tx& tx, const db::DeviceRecord& device
                          pin ? "the phone has its credentials; somebody must type the PIN at it"
                              : "the phone has its credentials; it is to call the secure door"};
   release.unanswered = db::JobRelease::Unanswered::kReset;
-  release.delay = WaitForContact(job);
+  // A phone that lost the answer to its acceptance keeps nothing, and it looks the same from here as one that
+  // is on its way: it is asked again. One that awaits a PIN must not be disturbed.
+  release.delay = pin ? WaitForPin(job) : options_.retry_max;
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
   if (device.security_state == db::security_state::kSecure) {
     return db::AppendSecurityStateEvent(tx, device.id, "new credentials are on the phone");
@@ -86,10 +88,12 @@ absl::Status SecureEnrolment::Written(db::Tx& tx, const db::DeviceRecord& device
       pin ? "Awaiting PIN: credentials are on the phone" : "credentials are on the phone");
 }
 
-absl::StatusOr<bool> SecureEnrolment::IsTan(db::Tx& tx, std::int64_t device_id, const std::string& mode,
-                                            const std::string& tan) const {
+absl::StatusOr<SecureEnrolment::Tan> SecureEnrolment::CheckTan(db::Tx& tx, std::int64_t device_id,
+                                                               const std::string& mode,
+                                                               const std::string& tan) const {
   ASSIGN_OR_RETURN(std::optional<base::Secret> pin, pins_.ForTan(tx, PinOwner(device_id, mode)));
-  return pin && TanMatches(*pin, tan);
+  if (!pin) return Tan::kPinExpired;
+  return TanMatches(*pin, tan) ? Tan::kRight : Tan::kWrong;
 }
 
 absl::Status SecureEnrolment::Complete(db::Tx& tx, const db::JobRecord& job,
@@ -97,23 +101,37 @@ absl::Status SecureEnrolment::Complete(db::Tx& tx, const db::JobRecord& job,
   db::JobRelease release{fence, db::job_state::kSucceeded, db::job_reason::kVerified,
                          "the phone called the secure door with its new certificate"};
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
-  RETURN_IF_ERROR(db::ActivateCertificates(tx, {job.device_id}, db::kClientCertificateSlot,
-                                           {job.certificate_id.value_or(0)}, options_.erase_keys));
-  RETURN_IF_ERROR(db::SetSecurityState(tx, {job.device_id}, db::security_state::kSecure,
-                                       "in secure mode: mutual TLS with the new certificate"));
-  RETURN_IF_ERROR(db::ResetTanFailures(tx, job.device_id));
-  return db::DeleteDevicePin(tx, job.device_id);
+  return Admit(tx, job.device_id, job.certificate_id.value_or(0),
+               "in secure mode: mutual TLS with the new certificate");
+}
+
+absl::Status SecureEnrolment::CompleteLate(db::Tx& tx, std::int64_t device_id,
+                                           std::int64_t certificate_id) const {
+  return Admit(tx, device_id, certificate_id,
+               "in secure mode: mutual TLS with the certificate of an enrolment that had ended");
+}
+
+absl::Status SecureEnrolment::Admit(db::Tx& tx, std::int64_t device_id, std::int64_t certificate_id,
+                                    const std::string& text) const {
+  RETURN_IF_ERROR(db::ActivateCertificates(tx, {device_id}, db::kClientCertificateSlot, {certificate_id},
+                                           options_.erase_keys));
+  RETURN_IF_ERROR(db::DiscardFormerEnrolments(tx, device_id));
+  RETURN_IF_ERROR(db::SetSecurityState(tx, {device_id}, db::security_state::kSecure, text));
+  RETURN_IF_ERROR(db::ResetTanFailures(tx, device_id));
+  return db::DeleteDevicePin(tx, device_id);
 }
 
 absl::Status SecureEnrolment::Fail(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence,
                                    const std::string& state, const std::string& reason,
                                    const std::string& text) const {
+  // First the state: the end of the job would otherwise set it (V0011).
+  RETURN_IF_ERROR(db::SetSecurityState(tx, {job.device_id}, state, text));
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {{fence, db::job_state::kFailed, reason, text}}).status());
-  if (job.certificate_id) RETURN_IF_ERROR(db::DiscardCertificates(tx, {*job.certificate_id}));
-  return db::SetSecurityState(tx, {job.device_id}, state, text);
+  if (!job.certificate_id) return absl::OkStatus();
+  return db::DiscardCertificates(tx, {*job.certificate_id});
 }
 
-absl::Duration WaitForContact(const db::JobRecord& job) {
+absl::Duration WaitForPin(const db::JobRecord& job) {
   return job.deadline - absl::Now() + absl::Hours(1);
 }
 

@@ -43,8 +43,8 @@ struct EnrolmentPlan {
   bool renewal = false;                 // the phone is in secure mode already: no goto-secure-mode
 };
 
-// Until when a job waits for its phone at the secure door; its deadline comes first.
-absl::Duration WaitForContact(const db::JobRecord& job);
+// Until when a job waits for somebody to type the PIN; its deadline comes first.
+absl::Duration WaitForPin(const db::JobRecord& job);
 
 // Thread-safe.
 class SecureEnrolment {
@@ -64,15 +64,21 @@ class SecureEnrolment {
 
   // Proven: the certificate is active, the default door is closed for the phone.
   absl::Status Complete(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence) const;
+  // The same for a certificate whose job has ended, while a later one goes on.
+  absl::Status CompleteLate(db::Tx& tx, std::int64_t device_id, std::int64_t certificate_id) const;
   // Not proven: the certificate is good for nothing any more, the phone is in default mode.
   absl::Status Fail(db::Tx& tx, const db::JobRecord& job, const db::JobFence& fence, const std::string& state,
                     const std::string& reason, const std::string& text) const;
 
-  // Whether that is the end of the PIN that the device was enrolled with. False when the PIN is gone.
-  absl::StatusOr<bool> IsTan(db::Tx& tx, std::int64_t device_id, const std::string& mode,
-                             const std::string& tan) const;
+  // Whether that is the end of the PIN that the device was enrolled with.
+  enum class Tan { kRight, kWrong, kPinExpired };
+  absl::StatusOr<Tan> CheckTan(db::Tx& tx, std::int64_t device_id, const std::string& mode,
+                               const std::string& tan) const;
 
  private:
+  absl::Status Admit(db::Tx& tx, std::int64_t device_id, std::int64_t certificate_id,
+                     const std::string& text) const;
+
   const DeliveryOptions& options_;
   const SecureModeDataCodec& codec_;
   SecureCredentials& credentials_;

@@ -6,6 +6,7 @@
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
 #include <pugixml.hpp>
 
 #include "base/error.h"
@@ -225,8 +226,16 @@ base::Secret PrintDlsMessage(std::string_view nonce, ActionKind action, const st
 
 bool IsSecretItem(std::string_view name) {
   const std::string lower = absl::AsciiStrToLower(base::ToAbsl(name));
-  for (const char* mark : {"pwd", "password", "passwd", "pin", "secret", "tan", "private", "community"}) {
-    if (absl::StrContains(lower, mark)) return true;
+  for (const char* word : {"pwd", "passw", "passphrase", "passcode", "pincode", "secret", "credential"}) {
+    if (absl::StrContains(lower, word)) return true;
+  }
+  // Within other words these mean nothing: "standard-time", "key-mapping". At their end they do: "userpin2".
+  for (absl::string_view part : absl::StrSplit(lower, absl::ByAnyChar("-_. "))) {
+    part = part.substr(0, part.find_last_not_of("0123456789") + 1);
+    if (absl::EndsWith(part, "pin") || absl::EndsWith(part, "tan")) return true;
+    for (const char* word : {"pins", "pass", "psk", "puk", "private", "community"}) {
+      if (part == word) return true;
+    }
   }
   return lower == "wbm-server-certificate" || lower == "dls-client-certificate" ||
          lower == "secure-mode-data";

@@ -729,6 +729,7 @@ TEST_F(CommandsTest, PhonesLeaveSecureModeAndAreEnrolledAgain) {
   EXPECT_EQ(listed->state(), security::v1::DESYNCHRONISED);
   ASSERT_EQ(again->devices_size(), 1);
   EXPECT_EQ(again->devices(0), "devices/Kiel");
+  EXPECT_EQ(Do({"secure-mode", "devices", "-o", "name"}).out, "devices/Bremen\ndevices/Kiel\n");
 }
 
 }  // namespace

@@ -168,7 +168,7 @@ TEST_F(SecureModeRepositoryTest, B065ThereIsOneDefaultPinAndItDoesNotExpire) {
   EXPECT_FALSE(pin->device_id.has_value());
   EXPECT_FALSE(pin->expires_at.has_value());
   EXPECT_FALSE(pin->expired);
-  EXPECT_EQ(Do([](Tx& tx) { return DeleteExpiredPins(tx, 10); }), 0);
+  EXPECT_EQ(Do([](Tx& tx) { return SweepExpiredPins(tx, 10); }), 0);
   EXPECT_EQ(Value<int>("SELECT count(*) FROM security_pin"), 1);
 }
 
@@ -203,12 +203,36 @@ TEST_F(SecureModeRepositoryTest, ExpiredPinsAreSweptAwayAndPinsGoWithTheirDevice
   AddPin(AddDevice(1), kPin);
   AddPin(AddDevice(2), kPin);
   Sql("UPDATE security_pin SET expires_at = now() WHERE device_id = (SELECT min(id) FROM device)");
-  EXPECT_EQ(Do([](Tx& tx) { return DeleteExpiredPins(tx, 10); }), 1);
+  EXPECT_EQ(Do([](Tx& tx) { return SweepExpiredPins(tx, 10); }), 1);
   const auto device = Value<std::int64_t>("SELECT max(id) FROM device");
   Run([&](Tx& tx) { return DeleteDevicePin(tx, device); });
   AddPin(device, kPin);
   Sql("DELETE FROM device");
   EXPECT_EQ(Value<int>("SELECT count(*) FROM security_pin"), 0);
+}
+
+TEST_F(SecureModeRepositoryTest, AnEnrolmentEndsWithThePinThatItAwaits) {
+  const std::int64_t doomed = AddJob(1), by_default = AddJob(2), not_yet = AddJob(3), scheduled = AddJob(4);
+  for (const std::int64_t job : {doomed, by_default, not_yet, scheduled}) {
+    const std::int64_t certificate = AddIssued(DeviceOf(job), job);
+    AddPin(DeviceOf(job), kPin, job == not_yet ? absl::Hours(1) : -absl::Seconds(1));
+    Sql(absl::StrCat("UPDATE job SET slot = 'secure-mode', certificate_id = ", certificate,
+                     job == scheduled ? "" : ", state = 'verifying', reason = 'AWAITING_PIN'",
+                     " WHERE id = ", job));
+    SetState(DeviceOf(job), job == scheduled ? "default" : "awaiting_pin");
+    Sql(absl::StrCat("UPDATE deployment SET slot = 'secure-mode', pin_mode = '",
+                     job == by_default ? "default" : "individual",
+                     "' WHERE id = (SELECT deployment_id FROM job WHERE id = ", job, ")"));
+  }
+  EXPECT_EQ(Do([](Tx& tx) { return SweepExpiredPins(tx, 10); }), 3);
+  EXPECT_EQ(Job(doomed).state, "failed");
+  EXPECT_EQ(Job(doomed).reason, "PIN_EXPIRED");
+  EXPECT_EQ(Do([&](Tx& tx) { return GetCertificate(tx, *Job(doomed).certificate_id); }).state, "discarded");
+  EXPECT_EQ(Do([&](Tx& tx) { return GetDeviceSecurity(tx, DeviceOf(doomed)); }).state, "default");
+  EXPECT_EQ(Job(by_default).state, "verifying") << "it awaits the default PIN";
+  EXPECT_EQ(Job(not_yet).state, "verifying");
+  EXPECT_EQ(Job(scheduled).state, "scheduled") << "it gets a PIN when its turn comes";
+  EXPECT_EQ(Do([](Tx& tx) { return SweepExpiredPins(tx, 10); }), 0);
 }
 
 TEST_F(SecureModeRepositoryTest, B067EveryChangeOfStateIsInTheProtocol) {
@@ -329,6 +353,131 @@ TEST_F(SecureModeRepositoryTest, B068LeavingEndsWhateverIsLiveForTheSlotAndNothi
   EXPECT_EQ(Do([&](Tx& tx) { return ListSecurityStateEvents(tx, device, kNewest, 1); }).at(0).text, "out");
   EXPECT_FALSE(Do([&](Tx& tx) { return LockDevicesByMac(tx, {"00:1A:E8:00:00:01"}); }).at(0).knock_valid);
   EXPECT_FALSE(Do([&](Tx& tx) { return GetSlots(tx, device); }).at(0).active.has_value());
+}
+
+// By the way in which an unfinished enrolment ends without success.
+class EnrolmentEndTest : public SecureModeRepositoryTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  std::int64_t AddEnrolment(int n, const std::string& state) {
+    const std::int64_t job = AddJob(n);
+    Sql(
+        absl::StrCat("UPDATE job SET slot = 'secure-mode', state = 'verifying', "
+                     "reason = 'AWAITING_SECURE_CONTACT' WHERE id = ",
+                     job));
+    SetState(DeviceOf(job), state, "credentials are on the phone");
+    return job;
+  }
+  // What the protocol says of it.
+  std::string End(std::int64_t job) {
+    const std::string way = GetParam();
+    if (way == "TimeOut") {
+      Sql(absl::StrCat("UPDATE job SET deadline = now() WHERE id = ", job));
+      EXPECT_EQ(Do([](Tx& tx) { return TimeOutJobs(tx, 10); }), 1);
+      return "timed out): not finished by its deadline; last: AWAITING_SECURE_CONTACT ";
+    }
+    if (way == "Cancellation") {
+      EXPECT_TRUE(Do([&](Tx& tx) { return CancelJob(tx, job, ""); }));
+      return "cancelled): CANCELLED_BY_OPERATOR";
+    }
+    if (way == "Superseding") {
+      const std::int64_t next = AddDeployment();
+      Sql(absl::StrCat("UPDATE deployment SET slot = (SELECT slot FROM job WHERE id = ", job,
+                       ") WHERE id = ", next));
+      EXPECT_GE(Do([&](Tx& tx) { return StartDeployment(tx, next); }), 1);
+      return absl::StrCat("superseded): deployments/", next, " deploys to the same slot");
+    }
+    EXPECT_THAT(Release({job, Job(job).attempt}, "failed"), SizeIs(1));
+    return "failed): text";
+  }
+  std::vector<std::string> Protocol(std::int64_t device) {
+    std::vector<std::string> lines;
+    for (const auto& event : Do([&](Tx& tx) { return ListSecurityStateEvents(tx, device, kNewest, 10); })) {
+      lines.push_back(absl::StrCat(event.state, ": ", event.text));
+    }
+    return lines;
+  }
+};
+
+TEST_P(EnrolmentEndTest, ThePhoneIsWhereItWasAndTheProtocolSaysWhy) {
+  int device_count = 0;
+  for (const char* state : {"enrolling", "awaiting_pin"}) {
+    const std::int64_t job = AddEnrolment(1 + device_count++, state), device = DeviceOf(job);
+    const std::string why = End(job);
+    EXPECT_EQ(Do([&](Tx& tx) { return GetDeviceSecurity(tx, device); }).state, "default");
+    const std::vector<std::string> lines = Protocol(device);
+    ASSERT_THAT(lines, SizeIs(2));
+    EXPECT_EQ(lines[0], absl::StrCat("default: the enrolment ended (", why));
+  }
+}
+
+TEST_P(EnrolmentEndTest, APhoneWhoseRenewalEndedStaysSecure) {
+  const std::int64_t job = AddEnrolment(1, "secure"), device = DeviceOf(job);
+  const std::string why = End(job);
+  EXPECT_EQ(Do([&](Tx& tx) { return GetDeviceSecurity(tx, device); }).state, "secure");
+  EXPECT_EQ(Protocol(device).at(0), absl::StrCat("secure: the renewal ended (", why));
+}
+
+TEST_P(EnrolmentEndTest, OtherStatesAndOtherSlotsAreLeftAlone) {
+  const std::int64_t reset = AddEnrolment(1, "pin_exhausted"), other = AddEnrolment(2, "enrolling");
+  Sql(absl::StrCat("UPDATE job SET slot = 'wbm' WHERE id = ", other));
+  for (const std::int64_t job : {reset, other}) {
+    End(job);
+    EXPECT_TRUE(Job(job).finished_at.has_value());
+    EXPECT_THAT(Protocol(DeviceOf(job)), SizeIs(1));
+  }
+  EXPECT_EQ(Do([&](Tx& tx) { return GetDeviceSecurity(tx, DeviceOf(other)); }).state, "enrolling");
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, EnrolmentEndTest,
+                         ::testing::Values("TimeOut", "Cancellation", "Superseding", "Failure"),
+                         [](const auto& info) { return std::string(info.param); });
+
+// The phone calls with the certificate of an enrolment that has ended.
+
+TEST_F(SecureModeRepositoryTest, AnEndedEnrolmentIsFoundByItsCertificateAndGoesOn) {
+  const std::int64_t job = AddJob(1), device = DeviceOf(job), certificate = AddIssued(device, job);
+  const auto find = [&] { return Do([&](Tx& tx) { return FindEndedEnrolment(tx, device, certificate); }); };
+  Sql("UPDATE deployment SET slot = 'secure-mode', pin_mode = 'none'");
+  Sql(absl::StrCat("UPDATE job SET slot = 'secure-mode', certificate_id = ", certificate));
+  EXPECT_FALSE(find().has_value()) << "it has not ended";
+  Sql("UPDATE job SET deadline = now()");
+  ASSERT_EQ(Do([](Tx& tx) { return TimeOutJobs(tx, 10); }), 1);
+  ASSERT_TRUE(find().has_value());
+  EXPECT_EQ(find()->job_id, job);
+  EXPECT_EQ(find()->state, "timed_out");
+  EXPECT_EQ(find()->pin_mode, "none");
+  Run([&](Tx& tx) { return ResumeEnrolment(tx, job); });
+  EXPECT_EQ(Job(job).state, "verifying");
+  EXPECT_EQ(Value<int>("SELECT count(*) FROM job WHERE deadline > now() AND run_at > deadline"), 1);
+  EXPECT_FALSE(find().has_value());
+  ASSERT_TRUE(Do([&](Tx& tx) { return CancelJob(tx, job, ""); }));
+  EXPECT_TRUE(find().has_value());
+  Sql("UPDATE certificate SET state = 'revoked'");
+  EXPECT_FALSE(find().has_value()) << "somebody has revoked it meanwhile";
+}
+
+TEST_F(SecureModeRepositoryTest, CertificatesOfFormerEnrolmentsAreDiscardedAndNoOthers) {
+  const std::int64_t ended = AddJob(1), device = DeviceOf(ended), other = AddJob(2);
+  const std::int64_t former = AddIssued(device, ended), others = AddIssued(DeviceOf(other), other);
+  Sql("UPDATE job SET slot = 'secure-mode'");
+  for (const std::int64_t id : {ended, other}) Do([&](Tx& tx) { return CancelJob(tx, id, ""); });
+  const std::int64_t next = Value<std::int64_t>(
+      absl::StrCat("INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline) SELECT "
+                   "deployment_id, device_id, location_id, slot, run_at, deadline FROM job WHERE id = ",
+                   ended, " RETURNING id"));
+  const std::int64_t coming = AddIssued(device, next), active = AddIssued(device, ended);
+  Sql("UPDATE certificate SET slot = 'secure-mode'");
+  Sql(absl::StrCat("UPDATE certificate SET state = 'active' WHERE id = ", active));
+  Run([&](Tx& tx) { return DiscardFormerEnrolments(tx, device); });
+  const auto state = [&](std::int64_t id) {
+    return Do([&](Tx& tx) { return GetCertificate(tx, id); }).state;
+  };
+  EXPECT_EQ(state(former), "discarded");
+  EXPECT_EQ(state(coming), "issued");
+  EXPECT_EQ(state(active), "active");
+  EXPECT_EQ(state(others), "issued");
+  EXPECT_EQ(Value<int>(absl::StrCat("SELECT count(*) FROM certificate_key WHERE certificate_id = ", former)),
+            0);
 }
 
 TEST_F(SecureModeRepositoryTest, G15ANewJobComesFromTheDeploymentInForceWhateverThePhoneHadBefore) {

@@ -49,6 +49,44 @@ class CrashTest(unittest.TestCase):
         self.assertEqual(phones.probe(made.certificate.pem)["good"], 500)
         harness.assert_ledger_equals_database(self, server, phones)
 
+    def test_sigkill_while_phones_enrol_strands_none(self):
+        seed = int(os.environ.get("PHONEPKI_TEST_SEED", time.time()))
+        print(f"seed {seed} (set PHONEPKI_TEST_SEED to repeat)")
+        chance = random.Random(seed)
+        count = 100
+        server = harness.Server(web_port=8555)
+        self.addCleanup(server.close)
+        server.make_pki()
+        server.make_secure_credentials()
+        harness.wait_for("the secure door", lambda: "secure_door_open" in server.log_text())
+        server.call("LocationService", "CreateLocation", display_name="Lab", rules=[dict(kind="CIDR", value="127.32.0.0/16")])
+        phones = harness.Phones(count, 32, [server.phone], 8555, "--profile", "mix")
+        self.addCleanup(phones.close)
+        harness.wait_for("registered phones", lambda: server.sql("SELECT count(*) FROM device") == [[str(count)]])
+        deployment = server.enrol("Lab")
+        for there in (1, 15, 40, 70):  # some phones are secure, others not yet
+            harness.wait_for("the enrolment to be under way",
+                             lambda: sum(1 for _ in phones.events("secure_mode_entered")) >= there)
+            time.sleep(chance.uniform(0, 0.1))
+            server.kill()
+            server.start()
+        harness.wait_for("the end of the enrolment", lambda: server.progress(deployment)["succeeded"] == count, 180)
+        self.assertEqual(server.sql("SELECT security_state, count(*) FROM device GROUP BY 1"), [["secure", str(count)]])
+        # Each phone lives on what the database calls active, and nothing else is live.
+        entered = {event["mac"]: event["serial"] for event in phones.events("secure_mode_entered")}
+        active = dict(server.sql("SELECT v.mac, encode(c.serial, 'hex') FROM device_slot s JOIN device v ON v.id = s.device_id"
+                                 " JOIN certificate c ON c.id = s.active_id AND c.state = 'active' WHERE s.slot = 'secure-mode'"))
+        self.assertEqual(entered, active)
+        self.assertEqual(server.sql("SELECT count(*) FROM certificate WHERE kind = 'tls-client' AND device_id IS NOT NULL"
+                                    " AND state IN ('issued', 'active')"), [[str(count)]])
+        # And goes on living on it.
+        begun = sum(1 for _ in phones.events("session_open"))
+        phones.order("reboot")
+        harness.wait_for("start-ups by the secure door", lambda: len({
+            event["mac"] for event in list(phones.events("session_open"))[begun:]
+            if event["secure"] and event["reason"] == "start-up"}) == count)
+        self.assertEqual(server.sql("SELECT security_state, count(*) FROM device GROUP BY 1"), [["secure", str(count)]])
+
     def test_a_second_server_on_the_same_directory_is_refused_with_a_clear_sentence(self):
         server = harness.Server(web_port=8554)
         self.addCleanup(server.close)

@@ -153,6 +153,27 @@ class ClosedDoorTest(Enrolment):
         self.assertEqual(self.states(), {"secure": 3})
 
 
+class LostAnswerTest(Enrolment):
+    web_port = 8597
+
+    def test_a_phone_that_did_not_hear_the_end_of_its_enrolment_is_asked_again(self):
+        """The server has noted that the credentials are on the phone, and died before it could say so."""
+        phones = self.phones(1)
+        mac = phones.mac(1)
+        self.server.sql(f"UPDATE device SET next_knock_at = 'infinity' WHERE mac = '{mac}'")
+        deployment = self.server.enrol(self.place)
+        harness.wait_for("the job", lambda: "CONTACT_GAP" in {job.reason for job in self.server.call(
+            "JobService", "ListJobs", deployment=deployment).jobs})
+        self.server.sql("UPDATE job SET state = 'verifying', reason = 'AWAITING_SECURE_CONTACT', run_at = now() + interval '1 s'"
+                        f" WHERE deployment_id = {deployment.split('/')[1]}")
+        self.server.sql(f"UPDATE device SET next_knock_at = now(), security_state = 'enrolling' WHERE mac = '{mac}'")
+        self.finished(deployment, 1)
+        self.assertEqual(self.states(), {"secure": 1})
+        [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
+        self.assertIn("SECURE_CONTACT_FAILED", [event.reason for event in self.server.call(
+            "JobService", "GetJob", name=job.name).job.history])
+
+
 class PinTest(Enrolment):
     def test_B065_B066_default_pin(self):
         pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
@@ -183,6 +204,25 @@ class PinTest(Enrolment):
         [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
         self.assertEqual(job.reason, "PIN_RETRIES_EXCEEDED")
 
+    def test_an_expired_pin_ends_the_enrolment_that_awaits_it(self):
+        phones = self.phones(1)
+        deployment = self.server.enrol(self.place, "INDIVIDUAL_PIN")
+        harness.wait_for("Awaiting PIN", lambda: self.states() == {"awaiting_pin": 1})
+        self.server.sql("UPDATE security_pin SET expires_at = now() WHERE device_id IS NOT NULL")
+        harness.wait_for("the end", lambda: self.server.progress(deployment)["failed"] == 1)
+        [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
+        self.assertEqual(job.reason, "PIN_EXPIRED")
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertEqual(self.server.sql("SELECT count(*) FROM security_pin WHERE device_id IS NOT NULL"), [["0"]])
+        self.assertIn("PIN expired", self.server.call("SecurityService", "ListSecurityStates",
+                                                      device=f"devices/{phones.mac(1)}").events[0].text)
+        # A new one, and it goes on.
+        self.server.call("JobService", "RetryJob", name=job.name)
+        harness.wait_for("the next PIN", lambda: self.states() == {"awaiting_pin": 1})
+        pin = self.server.call("SecurityService", "ViewDevicePin", device=f"devices/{phones.mac(1)}").pin.pin
+        phones.order("pin", phones.mac(1), pin)
+        self.finished(deployment, 1)
+
     def test_B066_the_end_of_the_pin_must_be_right(self):
         pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
         other = pin[:-1] + str((int(pin[-1]) + 1) % 10)
@@ -194,6 +234,100 @@ class PinTest(Enrolment):
         self.assertEqual(self.states(), {"default": 1})
         self.assertTrue(self.events("WRONG_TAN", phones.mac(1)))
         self.assertEqual(sum(1 for _ in phones.events("secure_mode_entered")), 0)
+
+
+class GivenUpTest(Enrolment):
+    """Jobs that end while their phone has the credentials, and phones that call with those all the same."""
+
+    web_port = 8595
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Phones get their credentials and do not reach the door: the test calls in their place.
+        cls.server.stop()
+        cls.server.arguments += ["--secure-advertise-port", str(harness.free_port())]
+        cls.server.start()
+        harness.wait_for("the secure door", lambda: cls.server.log_text().count("secure_door_open") == 2)
+
+    def enrolling(self, count=1):
+        phones = self.phones(count, "--secure-attempts", "1000")
+        deployment = self.server.enrol(self.place)
+        harness.wait_for("the credentials", lambda: self.states() == {"enrolling": count})
+        return phones, deployment
+
+    def protocol(self, mac):
+        return [event.text for event in self.server.call("SecurityService", "ListSecurityStates", device=f"devices/{mac}").events]
+
+    def time_out(self, deployment):
+        self.server.sql(f"UPDATE job SET deadline = now() WHERE deployment_id = {deployment.split('/')[1]}")
+        harness.wait_for("the time-out", lambda: self.server.progress(deployment)["timed_out"])
+
+    def call(self, phones, reason="start-up"):
+        """With the credentials that the phone was given."""
+        mac = phones.mac(1)
+        with open(os.path.join(phones.dir, "state", mac + ".json")) as file:
+            given = json.load(file)["security"]["candidates"]["client"]
+        with tempfile.NamedTemporaryFile("w", suffix=".pem", dir=phones.dir) as pem:
+            pem.write(given)
+            pem.flush()
+            return self.talk(message(mac, reason), port=self.server.secure, source=phones.first, certificate=pem.name)[1]
+
+    def certificates(self, mac):
+        return [state for [state] in self.server.sql(
+            "SELECT c.state FROM certificate c JOIN device v ON v.id = c.device_id"
+            f" WHERE v.mac = '{mac}' AND c.slot = 'secure-mode' ORDER BY c.id")]
+
+    def test_a_time_out_leaves_default_mode_and_a_late_phone_is_let_in(self):
+        phones, deployment = self.enrolling()
+        self.time_out(deployment)
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertIn("the enrolment ended (timed out)", self.protocol(phones.mac(1))[0])
+        self.assertIn("Action", self.call(phones))
+        self.assertEqual(self.states(), {"secure": 1})
+        self.assertEqual(self.certificates(phones.mac(1)), ["active"])
+        self.finished(deployment, 1)
+
+    def test_a_cancelled_phone_is_refused_until_its_job_is_retried(self):
+        phones, deployment = self.enrolling()
+        [job] = self.server.call("JobService", "ListJobs", deployment=deployment).jobs
+        self.server.call("JobService", "CancelJob", name=job.name)
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertIn("the enrolment ended (cancelled)", self.protocol(phones.mac(1))[0])
+        self.call(phones)
+        self.assertEqual(self.states(), {"default": 1})
+        [event] = self.events("CLIENT_CERTIFICATE_NOT_CURRENT", phones.mac(1))
+        self.assertIn("retry the job", event.detail)
+        self.server.call("JobService", "RetryJob", name=job.name)
+        self.call(phones)
+        self.assertEqual(self.states(), {"secure": 1})
+
+    def test_a_superseded_phone_is_let_in_and_the_later_enrolment_goes_on(self):
+        phones, first = self.enrolling()
+        phones.order("offline")  # its call to the wrong port would be a call in default mode in the end
+        second = self.server.enrol(self.place)
+        harness.wait_for("the superseding", lambda: self.server.progress(first)["superseded"])
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertTrue(any("the enrolment ended (superseded)" in line for line in self.protocol(phones.mac(1))))
+        answer = self.call(phones)
+        self.assertIn("WriteItems", answer)
+        self.assertNotIn("goto-secure-mode", answer)  # a renewal
+        self.assertEqual(self.states(), {"secure": 1})
+        self.assertEqual(self.certificates(phones.mac(1)), ["active", "issued"])
+        self.assertEqual(self.server.progress(second)["running"], 1)
+
+    def test_a_phone_with_a_late_pin_is_asked_for_its_end(self):
+        pin = self.server.call("SecurityService", "ViewDefaultPin").pin.pin
+        phones = self.phones(1, "--secure-attempts", "1000")
+        deployment = self.server.enrol(self.place, "DEFAULT_PIN")
+        harness.wait_for("Awaiting PIN", lambda: self.states() == {"awaiting_pin": 1})
+        self.time_out(deployment)
+        self.assertEqual(self.states(), {"default": 1})
+        phones.order("pin", phones.mac(1), pin)
+        self.assertIn("bootstrapping-tan", self.call(phones))
+        self.assertEqual(self.states(), {"default": 1})
+        self.assertEqual([job.reason for job in self.server.call("JobService", "ListJobs", deployment=deployment).jobs],
+                         ["AWAITING_PIN"])
 
 
 class ImpostorTest(Enrolment):

@@ -349,13 +349,54 @@ TEST(ParseMacTest, RefusesWhatIsNoAddressOfADevice) {
 }
 
 TEST(IsSecretItemTest, KnowsPassWordsAndKeyMaterialByName) {
-  for (const char* name : {"user-pwd", "admin-pwd", "sip-pwd", "file-pwd", "ssh-password", "restart-password",
-                           "Admin-PWD", "bootstrapping-tan", "secure-mode-data", "wbm-server-certificate",
-                           "dls-client-certificate", "snmp-community"}) {
+  for (const char* name : {"user-pwd",
+                           "admin-pwd",
+                           "sip-pwd",
+                           "file-pwd",
+                           "ssh-password",
+                           "restart-password",
+                           "Admin-PWD",
+                           "bootstrapping-tan",
+                           "secure-mode-data",
+                           "wbm-server-certificate",
+                           "dls-client-certificate",
+                           "snmp-community",
+                           "security-pin",
+                           "PIN",
+                           "userpin2",
+                           "pin code",
+                           "wlan-psk",
+                           "max-pin-retries",
+                           "bootstrappingTan",
+                           "wap-password-2",
+                           "sipPwd",
+                           "passphrase",
+                           "wlan_passphrase",
+                           "xmpp-secret",
+                           "ldap-private-key",
+                           "dot1x-pass"}) {
     EXPECT_TRUE(IsSecretItem(name)) << name;
   }
-  for (const char* name : {"mac-addr", "e164", "device-type", "wbm-server-certificate-info", "dls-server-ca",
-                           "reg-addr", "contact-me-uri", "software-version", ""}) {
+  for (const char* name : {"mac-addr",
+                           "e164",
+                           "device-type",
+                           "wbm-server-certificate-info",
+                           "dls-server-ca",
+                           "reg-addr",
+                           "contact-me-uri",
+                           "software-version",
+                           "",
+                           "standard-time",
+                           "instant-dial",
+                           "key-mapping",
+                           "ping-interval",
+                           "distance",
+                           "spinner",
+                           "shipping-date",
+                           "-",
+                           "pinned",
+                           "communities",
+                           "compass"}) {
     EXPECT_FALSE(IsSecretItem(name)) << name;
   }
 }
