@@ -85,7 +85,7 @@ class Waves(unittest.TestCase):
 
 
 class EnrolmentInWavesTest(Waves):
-    web_port, block = 8600, 120
+    web_port, block = 8610, 140
 
     def test_30_phones_enrol_in_waves_of_10_with_progress_in_one_command(self):
         self.start()
@@ -155,7 +155,7 @@ class EnrolmentInWavesTest(Waves):
 
 
 class BadWaveTest(Waves):
-    web_port, block = 8601, 121
+    web_port, block = 8611, 141
 
     def test_a_bad_wave_halts_says_why_and_is_resumed(self):
         self.start()
@@ -225,7 +225,7 @@ class BadWaveTest(Waves):
 
 
 class CrashInWavesTest(Waves):
-    web_port, block = 8602, 122
+    web_port, block = 8612, 142
 
     def test_kill_at_random_moments_between_and_during_waves(self):
         seed = int(os.environ.get("PHONEPKI_TEST_SEED", time.time()))
@@ -247,7 +247,7 @@ class CrashInWavesTest(Waves):
 
 
 class ReplicasInWavesTest(Waves):
-    web_port, block = 8603, 123
+    web_port, block = 8613, 143
 
     def test_of_two_servers_one_starts_a_wave(self):
         self.start()
