@@ -1,5 +1,6 @@
 #include "provisioning/delivery/secure_enrolment.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -73,7 +74,7 @@ absl::Status SecureEnrolment::Written(db::Tx& tx, const db::DeviceRecord& device
   release.unanswered = db::JobRelease::Unanswered::kReset;
   // A phone that lost the answer to its acceptance keeps nothing, and it looks the same from here as one that
   // is on its way: it is asked again. One that awaits a PIN must not be disturbed.
-  release.delay = pin ? WaitForPin(job) : options_.retry_max;
+  release.delay = pin ? WaitForPin(job) : std::max(options_.retry_max, options_.knock_lifetime);
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
   if (device.security_state == db::security_state::kSecure) {
     return db::AppendSecurityStateEvent(tx, device.id, "new credentials are on the phone");
