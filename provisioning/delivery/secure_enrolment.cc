@@ -27,12 +27,17 @@ std::optional<std::int64_t> PinOwner(std::int64_t device_id, const std::string& 
 }  // namespace
 
 absl::StatusOr<EnrolmentPlan> SecureEnrolment::Plan(db::Tx& tx, const db::DeviceRecord& device,
-                                                    std::int64_t deployment_id) const {
+                                                    const db::JobRecord& job) const {
   EnrolmentPlan plan;
   ASSIGN_OR_RETURN(std::vector<base::Bytes> trust, credentials_.PhoneTrust(tx));
-  for (const base::Bytes& certificate : trust) plan.server_cas.push_back(ca::ToPem(certificate));
+  std::vector<base::Bytes> digests;
+  for (const base::Bytes& certificate : trust) {
+    plan.server_cas.push_back(ca::ToPem(certificate));
+    digests.push_back(ca::Sha256(certificate));
+  }
+  RETURN_IF_ERROR(db::RecordGivenTrust(tx, job.id, device.id, digests));
   plan.renewal = device.security_state == db::security_state::kSecure;
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, deployment_id));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
   plan.mode = plan.renewal ? pin_mode::kNone : deployment.pin_mode;
   if (plan.mode != pin_mode::kNone) {
     ASSIGN_OR_RETURN(plan.pin, pins_.ForEnrolment(tx, PinOwner(device.id, plan.mode)));
