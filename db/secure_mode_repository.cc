@@ -45,6 +45,22 @@ constexpr Query kPhonesOfCredential{"secure_credential_phones", R"sql(
      AND NOT EXISTS (SELECT 1 FROM secure_credential o
                       WHERE o.kind = 'client' AND o.id <> $1
                         AND o.chain && array_prepend(a.certificate, a.chain)))sql"};
+constexpr Query kRecordTrust{"given_trust_record", R"sql(
+  INSERT INTO given_trust (job_id, device_id, anchors) VALUES ($1, $2, $3::bytea[])
+      ON CONFLICT (job_id) DO UPDATE
+     SET anchors = ARRAY(SELECT unnest(given_trust.anchors) INTERSECT SELECT unnest(excluded.anchors)))sql"};
+constexpr Query kWithoutTrust{"device_count_without_trust", R"sql(
+  SELECT count(*)
+    FROM device v
+    LEFT JOIN device_slot s ON s.device_id = v.id AND s.slot = $2
+    LEFT JOIN certificate c ON c.id = s.active_id
+    LEFT JOIN given_trust t ON t.job_id = c.job_id
+   WHERE v.security_state = 'secure' AND NOT coalesce($1 = ANY(t.anchors), false))sql"};
+// Of jobs before the one of the active certificate.
+constexpr Query kForgetTrust{"given_trust_forget", R"sql(
+  DELETE FROM given_trust
+   WHERE device_id = $1 AND job_id < (SELECT job_id FROM certificate
+                                       WHERE device_id = $1 AND slot = $2 AND state = 'active'))sql"};
 constexpr Query kRevision{"secure_credential_revision", R"sql(
   SELECT coalesce(string_agg(id || CASE WHEN active THEN '*' ELSE '' END, ' ' ORDER BY id), '')
     FROM secure_credential)sql"};
@@ -308,6 +324,16 @@ absl::StatusOr<std::int64_t> CountPhonesOfCredential(Tx& tx, const SecureCredent
   return rows.at(0)[0].as<std::int64_t>();
 }
 
+absl::Status RecordGivenTrust(Tx& tx, std::int64_t job_id, std::int64_t device_id,
+                              const std::vector<base::Bytes>& anchors) {
+  return tx.Execute(kRecordTrust, job_id, device_id, anchors).status();
+}
+
+absl::StatusOr<std::int64_t> CountPhonesWithoutTrust(Tx& tx, const base::Bytes& anchor) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kWithoutTrust, anchor, kClientCertificateSlot));
+  return rows.at(0)[0].as<std::int64_t>();
+}
+
 absl::StatusOr<std::string> SecureCredentialRevision(Tx& tx) {
   ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kRevision));
   return rows.at(0)[0].as<std::string>();
@@ -344,7 +370,8 @@ absl::Status ResumeEnrolment(Tx& tx, std::int64_t job_id) {
 }
 
 absl::Status DiscardFormerEnrolments(Tx& tx, std::int64_t device_id) {
-  return tx.Execute(kDiscardFormer, device_id, kClientCertificateSlot).status();
+  RETURN_IF_ERROR(tx.Execute(kDiscardFormer, device_id, kClientCertificateSlot).status());
+  return tx.Execute(kForgetTrust, device_id, kClientCertificateSlot).status();
 }
 
 absl::StatusOr<std::optional<SecurityPinRecord>> FindDefaultPin(Tx& tx) {

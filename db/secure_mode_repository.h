@@ -65,6 +65,12 @@ absl::Status DeleteSecureCredential(Tx& tx, const SecureCredentialRecord& creden
 // Phones outside default mode whose live client certificate no other client credential than this one would
 // vouch for.
 absl::StatusOr<std::int64_t> CountPhonesOfCredential(Tx& tx, const SecureCredentialRecord& credential);
+// The server CAs that a phone is given in a job of secure mode, by SHA-256. What is given twice in a job, it
+// may have taken the first or the second time: only what it was given both times counts.
+absl::Status RecordGivenTrust(Tx& tx, std::int64_t job_id, std::int64_t device_id,
+                              const std::vector<base::Bytes>& anchors);
+// Phones in secure mode that were not given this one along with their active certificate.
+absl::StatusOr<std::int64_t> CountPhonesWithoutTrust(Tx& tx, const base::Bytes& anchor);
 // Changes whenever a credential is created, activated or deleted.
 absl::StatusOr<std::string> SecureCredentialRevision(Tx& tx);
 
@@ -97,7 +103,8 @@ absl::StatusOr<std::optional<EndedEnrolmentRecord>> FindEndedEnrolment(Tx& tx, s
 // The phone has called after all: the job waits for it again, with a new deadline. No other unfinished job of
 // the device may be for that slot.
 absl::Status ResumeEnrolment(Tx& tx, std::int64_t job_id);
-// Makes certificates of earlier, ended enrolments good for nothing: the device has proven another one.
+// Makes certificates of earlier, ended enrolments good for nothing, and forgets what trust came with them:
+// the device has proven another one, which is active.
 absl::Status DiscardFormerEnrolments(Tx& tx, std::int64_t device_id);
 
 // No device: the default PIN (B-065).

@@ -143,39 +143,43 @@ Command ListCredentials() {
 }
 
 template <typename Request, typename Response>
-Command CredentialVerb(const std::string& verb, const std::string& summary, const std::string& example,
+Command CredentialVerb(const std::string& verb, const std::string& summary, const std::string& force,
                        grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                        const std::string& done) {
-  Command command = NamedCommand<Stub, Request, Response>(
-      kCredential, verb, summary, {example}, method,
-      [done](Session& session, const Response&, const std::string& typed) {
-        Say(session, kCredential, ShortName(typed), done);
-      });
-  command.options[0].names = command.options[0].placeholder = "ID";
-  return command;
-}
-
-Command DeleteCredential() {
   struct Arguments {
     std::string id;
     bool force = false;
   };
   auto args = std::make_shared<Arguments>();
   Command command;
-  command.name = "delete";
-  command.aliases = {"rm"};
-  command.summary = "Delete a credential that is neither active nor the last of its kind";
-  command.examples = {"phonepki secure-mode credential delete 3"};
-  command.options = {
-      Positional("ID", kCredential.argument, &args->id).Required(),
-      Flag("--force", "also when phones in secure mode depend on it: they will be locked out", &args->force)};
-  command.run = [args](Session& session) -> absl::StatusOr<ExitCode> {
-    v1::DeleteCredentialRequest request;
+  command.name = verb;
+  command.summary = summary;
+  command.examples = {absl::StrCat("phonepki secure-mode credential ", verb, " 4")};
+  command.options = {Positional("ID", kCredential.argument, &args->id).Required(),
+                     Flag("--force", force, &args->force)};
+  command.run = [args, method, done](Session& session) -> absl::StatusOr<ExitCode> {
+    Request request;
     request.set_name(ResourceName(kCredential.collection, args->id));
     request.set_force(args->force);
-    ASSIGN_OR_RETURN(auto response, session.Call(&Stub::DeleteCredential, request));
-    return session.Show(response, [&] { Say(session, kCredential, ShortName(request.name()), "deleted"); });
+    ASSIGN_OR_RETURN(Response response, session.Call(method, request));
+    return session.Show(response, [&] { Say(session, kCredential, ShortName(request.name()), done); });
   };
+  return command;
+}
+
+Command ActivateCredential() {
+  return CredentialVerb<v1::ActivateCredentialRequest, v1::ActivateCredentialResponse>(
+      "activate", "Make a credential the active one of its kind; the former one stays trusted",
+      "also when phones in secure mode were not given its CA: they will call no more",
+      &Stub::ActivateCredential, "is active");
+}
+
+Command DeleteCredential() {
+  Command command = CredentialVerb<v1::DeleteCredentialRequest, v1::DeleteCredentialResponse>(
+      "delete", "Delete a credential that is neither active nor the last of its kind",
+      "also when phones in secure mode depend on it: they will be locked out", &Stub::DeleteCredential,
+      "deleted");
+  command.aliases = {"rm"};
   return command;
 }
 
@@ -185,12 +189,7 @@ Command CredentialCommand() {
   command.aliases = {"credentials"};
   command.summary = "Credentials of the secure door and of the phones";
   command.examples = {"phonepki secure-mode credential list"};
-  command.commands = {
-      CreateCredential(), ListCredentials(),
-      CredentialVerb<v1::ActivateCredentialRequest, v1::ActivateCredentialResponse>(
-          "activate", "Make a credential the active one of its kind; the former one stays trusted",
-          "phonepki secure-mode credential activate 4", &Stub::ActivateCredential, "is active"),
-      DeleteCredential()};
+  command.commands = {CreateCredential(), ListCredentials(), ActivateCredential(), DeleteCredential()};
   return command;
 }
 

@@ -123,7 +123,7 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
   }
   answer.slot = *slot;
   if (answer.slot->proof == CertificateSlot::Proof::kSecureContact) {
-    absl::StatusOr<EnrolmentPlan> plan = enrolment_.Plan(tx, device, job.deployment_id);
+    absl::StatusOr<EnrolmentPlan> plan = enrolment_.Plan(tx, device, job);
     if (absl::IsFailedPrecondition(plan.status())) {
       RETURN_IF_ERROR(
           Fail(tx, job, base::ReasonOf(plan.status()), std::string(plan.status().message()), true));

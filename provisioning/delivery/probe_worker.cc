@@ -126,10 +126,8 @@ db::JobRelease ProbeWorker::Verdict(const Probed& probed) const {
   } else if (ProvedByContact(job)) {
     release.reason = db::job_reason::kSecureContactFailed;
     release.reason_text += "; it is given its credentials again";
-    release.add_failures = 1;
     release.unanswered = db::JobRelease::Unanswered::kReset;
-    release.state =
-        job.failures + 1 >= options_.max_failures ? db::job_state::kFailed : db::job_state::kDeferred;
+    release.state = db::job_state::kDeferred;  // as with one that is off, only the deadline ends it
   } else if (!absl::IsFailedPrecondition(probed.status)) {
     // Off or out of reach is no failure before the deadline.
     release.reason = db::job_reason::kProbeUnreachable;

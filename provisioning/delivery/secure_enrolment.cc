@@ -1,5 +1,6 @@
 #include "provisioning/delivery/secure_enrolment.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -27,16 +28,21 @@ std::optional<std::int64_t> PinOwner(std::int64_t device_id, const std::string& 
 }  // namespace
 
 absl::StatusOr<EnrolmentPlan> SecureEnrolment::Plan(db::Tx& tx, const db::DeviceRecord& device,
-                                                    std::int64_t deployment_id) const {
+                                                    const db::JobRecord& job) const {
   EnrolmentPlan plan;
   ASSIGN_OR_RETURN(std::vector<base::Bytes> trust, credentials_.PhoneTrust(tx));
-  for (const base::Bytes& certificate : trust) plan.server_cas.push_back(ca::ToPem(certificate));
+  std::vector<base::Bytes> digests;
+  for (const base::Bytes& certificate : trust) {
+    plan.server_cas.push_back(ca::ToPem(certificate));
+    digests.push_back(ca::Sha256(certificate));
+  }
+  RETURN_IF_ERROR(db::RecordGivenTrust(tx, job.id, device.id, digests));
   ASSIGN_OR_RETURN(std::vector<db::LocationRecord> location,
                    db::GetLocationsWithoutRules(tx, {device.location_id}));
   const int own_port = location.empty() ? 0 : location[0].server.secure_port;
   plan.secure_port = own_port == 0 ? options_.secure_port : own_port;
   plan.renewal = device.security_state == db::security_state::kSecure;
-  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, deployment_id));
+  ASSIGN_OR_RETURN(db::DeploymentRecord deployment, db::FindDeployment(tx, job.deployment_id));
   plan.mode = plan.renewal ? pin_mode::kNone : deployment.pin_mode;
   if (plan.mode != pin_mode::kNone) {
     ASSIGN_OR_RETURN(plan.pin, pins_.ForEnrolment(tx, PinOwner(device.id, plan.mode)));
@@ -78,7 +84,7 @@ absl::Status SecureEnrolment::Written(db::Tx& tx, const db::DeviceRecord& device
   release.unanswered = db::JobRelease::Unanswered::kReset;
   // A phone that lost the answer to its acceptance keeps nothing, and it looks the same from here as one that
   // is on its way: it is asked again. One that awaits a PIN must not be disturbed.
-  release.delay = pin ? WaitForPin(job) : options_.retry_max;
+  release.delay = pin ? WaitForPin(job) : std::max(options_.retry_max, options_.knock_lifetime);
   RETURN_IF_ERROR(db::ReleaseJobs(tx, {release}).status());
   if (device.security_state == db::security_state::kSecure) {
     return db::AppendSecurityStateEvent(tx, device.id, "new credentials are on the phone");

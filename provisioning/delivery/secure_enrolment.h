@@ -54,8 +54,9 @@ class SecureEnrolment {
       : options_(options), codec_(codec), credentials_(credentials), pins_(pins) {}
 
   // kFailedPrecondition NO_SERVER_CREDENTIAL: phones would have nobody to call.
+  // Records what trust the phone is given.
   absl::StatusOr<EnrolmentPlan> Plan(db::Tx& tx, const db::DeviceRecord& device,
-                                     std::int64_t deployment_id) const;
+                                     const db::JobRecord& job) const;
   // The items to write, secret all of them. `certificate` is the item of the client certificate.
   absl::StatusOr<std::vector<phone::Item>> Items(const EnrolmentPlan& plan, phone::Item certificate) const;
   // The phone accepted them: the job waits for its first contact at the secure door.

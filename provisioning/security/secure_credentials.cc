@@ -120,7 +120,18 @@ absl::StatusOr<db::SecureCredentialRecord> SecureCredentials::CreateClient(const
                                           });
 }
 
-absl::StatusOr<db::SecureCredentialRecord> SecureCredentials::Activate(std::int64_t id,
+absl::StatusOr<std::int64_t> SecureCredentials::CountLockedOut(db::Tx& tx,
+                                                               const db::SecureCredentialRecord& credential) {
+  if (credential.kind != db::credential_kind::kServer) return 0;
+  ASSIGN_OR_RETURN(std::vector<db::SecureCredentialRecord> servers, All(tx, credential.kind));
+  for (const db::SecureCredentialRecord& server : servers) {
+    // Phones call it: they trust its root.
+    if (server.active && server.chain.back() == credential.chain.back()) return 0;
+  }
+  return db::CountPhonesWithoutTrust(tx, ca::Sha256(credential.chain.back()));
+}
+
+absl::StatusOr<db::SecureCredentialRecord> SecureCredentials::Activate(std::int64_t id, bool force,
                                                                        const std::string& actor) {
   return database_.InTransactionReturning(
       "secure_credential_activate", [&](db::Tx& tx) -> absl::StatusOr<db::SecureCredentialRecord> {
@@ -128,8 +139,20 @@ absl::StatusOr<db::SecureCredentialRecord> SecureCredentials::Activate(std::int6
         ASSIGN_OR_RETURN(db::SecureCredentialRecord credential,
                          base::WithField(db::GetSecureCredential(tx, id), "name"));
         if (credential.active) return credential;
+        ASSIGN_OR_RETURN(std::int64_t locked_out, CountLockedOut(tx, credential));
+        if (locked_out > 0 && !force) {
+          return Refuse("CA_NOT_ON_PHONES",
+                        absl::StrCat(locked_out,
+                                     " phones in secure mode were not given the root CA of this credential "
+                                     "and would not trust the server any more; renew their credentials by a "
+                                     "secure-mode deployment while this is the newest server credential, "
+                                     "then activate it; or force"));
+        }
         RETURN_IF_ERROR(db::ActivateSecureCredential(tx, credential));
-        RETURN_IF_ERROR(db::AppendAudit(tx, {{actor, "secure_credential.activate", Name(id)}}));
+        RETURN_IF_ERROR(db::AppendAudit(
+            tx,
+            {{actor, "secure_credential.activate", Name(id),
+              locked_out > 0 ? absl::StrCat("{\"forced_phones_without_ca\": ", locked_out, "}") : "{}"}}));
         return db::GetSecureCredential(tx, id);
       });
 }

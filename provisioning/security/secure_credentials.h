@@ -58,8 +58,10 @@ class SecureCredentials {
   // rehearsal returns what would be, without id and certificate.
   absl::StatusOr<db::SecureCredentialRecord> Create(const CredentialCreation& creation,
                                                     const std::string& actor);
-  // kNotFound. Activating the active one changes nothing.
-  absl::StatusOr<db::SecureCredentialRecord> Activate(std::int64_t id, const std::string& actor);
+  // kNotFound. Activating the active one changes nothing. kFailedPrecondition CA_NOT_ON_PHONES unless
+  // `force`: phones in secure mode were not given the root of a server credential, and would not call any
+  // more.
+  absl::StatusOr<db::SecureCredentialRecord> Activate(std::int64_t id, bool force, const std::string& actor);
   // B-063. kFailedPrecondition: CREDENTIAL_LAST, CREDENTIAL_ACTIVE; CREDENTIAL_IN_USE unless `force`: phones
   // in secure mode hold certificates that nothing else vouches for.
   absl::Status Delete(std::int64_t id, bool force, const std::string& actor);
@@ -77,6 +79,8 @@ class SecureCredentials {
   absl::StatusOr<std::int64_t> ClientConnector(db::Tx& tx);
 
  private:
+  // How many phones would be locked out by this server credential.
+  absl::StatusOr<std::int64_t> CountLockedOut(db::Tx& tx, const db::SecureCredentialRecord& credential);
   absl::StatusOr<db::SecureCredentialRecord> CreateServer(const CredentialCreation& creation,
                                                           const std::string& actor);
   absl::StatusOr<db::SecureCredentialRecord> CreateClient(const CredentialCreation& creation,

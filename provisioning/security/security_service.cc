@@ -169,7 +169,8 @@ END_RPC
 
 RPC(ActivateCredential) {
   ASSIGN_OR_RETURN(std::int64_t id, base::rpc::ParseId(request->name(), kCredentials, "name"));
-  ASSIGN_OR_RETURN(db::SecureCredentialRecord credential, credentials_.Activate(id, caller.actor));
+  ASSIGN_OR_RETURN(db::SecureCredentialRecord credential,
+                   credentials_.Activate(id, request->force(), caller.actor));
   *response->mutable_credential() = ToProto(credential);
   return absl::OkStatus();
 }

@@ -615,7 +615,10 @@ TEST_F(CommandsTest, B061SecureModeCredentials) {
           "security.v1.SecurityService/ActivateCredential");
   run = Do({"secure-mode", "credential", "activate", "4"});
   EXPECT_EQ(activate->name(), "secureCredentials/4");
+  EXPECT_FALSE(activate->force());
   EXPECT_EQ(run.out, "credential 4 is active\n");
+  EXPECT_EQ(Do({"secure-mode", "credential", "activate", "4", "--force"}).code, 0);
+  EXPECT_TRUE(activate->force());
   server_->On<security::v1::DeleteCredentialRequest, security::v1::DeleteCredentialResponse>(
       "security.v1.SecurityService/DeleteCredential", [](const auto& request, auto*) {
         EXPECT_EQ(request.name(), "secureCredentials/4");

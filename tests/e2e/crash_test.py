@@ -73,10 +73,10 @@ class CrashTest(unittest.TestCase):
         harness.wait_for("the end of the enrolment", lambda: server.progress(deployment)["succeeded"] == count, 180)
         self.assertEqual(server.sql("SELECT security_state, count(*) FROM device GROUP BY 1"), [["secure", str(count)]])
         # Each phone lives on what the database calls active, and nothing else is live.
-        entered = {event["mac"]: event["serial"] for event in phones.events("secure_mode_entered")}
         active = dict(server.sql("SELECT v.mac, encode(c.serial, 'hex') FROM device_slot s JOIN device v ON v.id = s.device_id"
                                  " JOIN certificate c ON c.id = s.active_id AND c.state = 'active' WHERE s.slot = 'secure-mode'"))
-        self.assertEqual(entered, active)
+        harness.wait_for("the phones to be where the server sees them", lambda: {
+            event["mac"]: event["serial"] for event in phones.events("secure_mode_entered")} == active)
         self.assertEqual(server.sql("SELECT count(*) FROM certificate WHERE kind = 'tls-client' AND device_id IS NOT NULL"
                                     " AND state IN ('issued', 'active')"), [[str(count)]])
         # And goes on living on it.

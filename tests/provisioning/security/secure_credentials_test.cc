@@ -104,7 +104,7 @@ TEST_F(SecureCredentialsTest, B061TheDoorPresentsTheActiveServerCredentialWithou
 
   const db::SecureCredentialRecord second = Create("server", pki);
   EXPECT_EQ(credentials_.LoadDoorIdentity()->credential_id, first.id);
-  ASSERT_OK(credentials_.Activate(second.id, "test"));
+  ASSERT_OK(credentials_.Activate(second.id, false, "test"));
   EXPECT_EQ(credentials_.LoadDoorIdentity()->credential_id, second.id);
   EXPECT_NE(*credentials_.Revision(), identity->revision);
   EXPECT_EQ(*credentials_.Revision(), credentials_.LoadDoorIdentity()->revision);
@@ -126,7 +126,7 @@ TEST_F(SecureCredentialsTest, B064TheDoorTrustsAllClientCredentialsUntilTheyAreD
   const db::SecureCredentialRecord first = Create("client", old_pki);
   const db::SecureCredentialRecord second = Create("client", new_pki);
   EXPECT_EQ(*Connector(), old_pki);
-  ASSERT_OK(credentials_.Activate(second.id, "test"));
+  ASSERT_OK(credentials_.Activate(second.id, false, "test"));
   EXPECT_EQ(*Connector(), new_pki);
   EXPECT_THAT(credentials_.LoadDoorIdentity()->client_authorities,
               ElementsAre(CertificateOf("New"), CertificateOf("Old")));
@@ -148,8 +148,51 @@ TEST_F(SecureCredentialsTest, B064PhonesTrustTheActiveRootAndTheNewestOther) {
   EXPECT_THAT(*trust(), ElementsAre(CertificateOf("A"), CertificateOf("B")));
   Create("server", c);
   EXPECT_THAT(*trust(), ElementsAre(CertificateOf("A"), CertificateOf("C"))) << "a phone holds two";
-  ASSERT_OK(credentials_.Activate(middle.id, "test"));
+  ASSERT_OK(credentials_.Activate(middle.id, false, "test"));
   EXPECT_THAT(*trust(), ElementsAre(CertificateOf("B"), CertificateOf("C")));
+}
+
+TEST_F(SecureCredentialsTest, AServerCredentialIsActivatedWhenAllSecurePhonesTrustItsRoot) {
+  const std::int64_t old_pki = MakePki("Old"), new_pki = MakePki("New");
+  Create("server", old_pki);
+  const db::SecureCredentialRecord same_root = Create("server", old_pki), next = Create("server", new_pki);
+  const base::Bytes old_root = ca::Sha256(CertificateOf("Old")), new_root = ca::Sha256(CertificateOf("New"));
+  const auto add_phone = [&](int n, const char* state) {
+    const auto device = Value<std::int64_t>(
+        absl::StrCat("INSERT INTO device (mac, location_id, security_state) VALUES ('00:1A:E8:00:00:0", n,
+                     "', 1, '", state, "') RETURNING id"));
+    Sql(
+        absl::StrCat("WITH c AS (INSERT INTO certificate (ca_id, serial, kind, state, subject, not_before, "
+                     "not_after, tbs_digest, der, device_id, slot, job_id) VALUES (",
+                     ca_ids_["Old"], ", '\\x4", n,
+                     "', 'tls-client', 'active', 'CN=x', now(), now() + interval '1 day', 'x', "
+                     "'x', ",
+                     device, ", 'secure-mode', ", 100 + n,
+                     ") RETURNING id, device_id, slot) "
+                     "INSERT INTO device_slot (device_id, slot, active_id, active_at) "
+                     "SELECT device_id, slot, id, now() FROM c"));
+    return device;
+  };
+  const auto give = [&](int n, std::int64_t device, const std::vector<base::Bytes>& anchors) {
+    Run([&](db::Tx& tx) { return db::RecordGivenTrust(tx, 100 + n, device, anchors); });
+  };
+  const std::int64_t first = add_phone(1, "secure"), second = add_phone(2, "secure");
+  add_phone(3, "default");
+  give(1, first, {old_root});
+  const auto refusal = credentials_.Activate(next.id, false, "test");
+  EXPECT_REASON(refusal, "CA_NOT_ON_PHONES");
+  EXPECT_THAT(std::string(refusal.status().message()), ::testing::StartsWith("2 phones"));
+  EXPECT_OK(credentials_.Activate(same_root.id, false, "test")) << "they trust this root already";
+  give(2, second, {old_root, new_root});
+  EXPECT_THAT(std::string(credentials_.Activate(next.id, false, "test").status().message()),
+              ::testing::StartsWith("1 phones"));
+  give(2, second, {old_root});  // once more, and nobody knows which of both it kept
+  EXPECT_THAT(std::string(credentials_.Activate(next.id, false, "test").status().message()),
+              ::testing::StartsWith("2 phones"));
+  EXPECT_OK(credentials_.Activate(next.id, true, "test"));
+  EXPECT_EQ(Value<std::string>("SELECT detail ->> 'forced_phones_without_ca' FROM audit_log WHERE action = "
+                               "'secure_credential.activate' ORDER BY id DESC LIMIT 1"),
+            "2");
 }
 
 }  // namespace
