@@ -144,6 +144,7 @@ struct ServerConfig {
     // Firmware that reads AES-256 is not known; all generations read 3DES/SHA-1.
     Pkcs12Encryption encryption = Pkcs12Encryption::kLegacy3DesSha1;
     std::string passphrase_file;  // empty: the empty pass phrase
+    int iterations = 0;           // 0: 2048 with a pass phrase, 1 with the empty one
   } pkcs12;
 
   struct Keys {

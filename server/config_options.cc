@@ -300,6 +300,11 @@ std::vector<ConfigOption> MakeOptions() {
 
       Row("pkcs12.encryption", MEMBER(pkcs12.encryption),
           "Encryption of the PKCS#12 that phones get. Only new firmware may read aes256-sha256."),
+      Row("pkcs12.iterations", MEMBER(pkcs12.iterations),
+          "Iterations of its key derivation; they slow down who guesses the pass phrase. 0: 2048, and 1 with "
+          "the "
+          "empty pass phrase, which needs no guessing.",
+          Between(0, 1'000'000)),
       Row("pkcs12.passphrase_file", MEMBER(pkcs12.passphrase_file),
           "File that holds the pass phrase of that PKCS#12. Empty: the empty pass phrase.", ReadableFile,
           "path"),

@@ -129,6 +129,7 @@ absl::StatusOr<provisioning::DeliveryOptions> DeliveryOptionsOf(const ServerConf
   options.pkcs12_encryption = config.pkcs12.encryption == Pkcs12Encryption::kLegacy3DesSha1
                                   ? ca::Pkcs12Encryption::kLegacy3DesSha1
                                   : ca::Pkcs12Encryption::kAes256Sha256;
+  options.pkcs12_iterations = config.pkcs12.iterations;
   ASSIGN_OR_RETURN(options.pkcs12_passphrase, ReadPassphrase(config.pkcs12.passphrase_file));
   options.erase_keys = config.keys.erase_after_activation;
   options.secure_port =

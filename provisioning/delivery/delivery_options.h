@@ -53,6 +53,7 @@ struct DeliveryOptions {
 
   ca::Pkcs12Encryption pkcs12_encryption = ca::Pkcs12Encryption::kLegacy3DesSha1;
   base::Secret pkcs12_passphrase;
+  int pkcs12_iterations = 0;  // of the key derivation; 0: as the pass phrase deserves
   bool erase_keys = true;
 
   const SlotTable* slots = &SlotTable::BuiltIn();

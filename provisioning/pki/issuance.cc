@@ -271,9 +271,10 @@ absl::StatusOr<ca::PrivateKey> Issuance::OpenKey(const db::DeliverableRecord& de
 
 absl::StatusOr<base::Secret> Issuance::MakePkcs12(const db::DeliverableRecord& deliverable,
                                                   const base::Secret& passphrase,
-                                                  ca::Pkcs12Encryption encryption) const {
+                                                  ca::Pkcs12Encryption encryption, int iterations) const {
   ASSIGN_OR_RETURN(ca::PrivateKey key, OpenKey(deliverable));
-  return ca::WritePkcs12(deliverable.certificate, key, deliverable.chain, passphrase, encryption, "phonepki");
+  return ca::WritePkcs12(deliverable.certificate, key, deliverable.chain, passphrase, encryption, "phonepki",
+                         iterations);
 }
 
 absl::StatusOr<base::Secret> Issuance::MakePem(const db::DeliverableRecord& deliverable) const {

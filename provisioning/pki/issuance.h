@@ -98,8 +98,8 @@ class Issuance {
 
   // Certificate, key and parents up to but not including the root (C-01). kFailedPrecondition KEY_ERASED.
   absl::StatusOr<base::Secret> MakePkcs12(const db::DeliverableRecord& deliverable,
-                                          const base::Secret& passphrase,
-                                          ca::Pkcs12Encryption encryption) const;
+                                          const base::Secret& passphrase, ca::Pkcs12Encryption encryption,
+                                          int iterations) const;
   // The same as PEM: certificate, parents, private key.
   absl::StatusOr<base::Secret> MakePem(const db::DeliverableRecord& deliverable) const;
 
