@@ -35,7 +35,7 @@ void Phone::CleanUp(const Incoming& message) {
   bool again = false;
   for (const Item& item : message.items) again |= item.name == "send-solicited" && item.value == "true";
   Record("cleanup_received", {{"send_solicited", again}});
-  if (!again || profile_ == Profile::kV2R2) return;
+  if (!again || is_old()) return;
   (in_call_ ? call_back_ : solicited_again_) = true;
 }
 
@@ -99,8 +99,7 @@ bool Phone::IsUnknown(const std::string& name) const {
   const auto& unknown = world_.options.unknown_items;
   // OCSP came with V3.
   const bool ocsp = name.rfind("ocsp-", 0) == 0 || name.rfind("ocsr-", 0) == 0;
-  return (profile_ == Profile::kV2R2 && ocsp) ||
-         std::find(unknown.begin(), unknown.end(), name) != unknown.end();
+  return (is_old() && ocsp) || std::find(unknown.begin(), unknown.end(), name) != unknown.end();
 }
 
 std::string Phone::WriteItem(const Item& item) {

@@ -21,19 +21,30 @@ std::string Phone::NonceFor(bool first) {
   return nonce_;
 }
 
+std::pair<const char*, const char*> Phone::Model() const {
+  switch (profile_) {
+    case Profile::kV2R2:
+      return {"OpenStage 60", "V2 R2.30.0"};
+    case Profile::kCp:
+      return {"OpenScape Desk Phone CP410", "V3 R5.12.0"};
+    case Profile::kDeskPhoneIp:
+      return {"OpenScape Desk Phone IP 55G", "V3 R5.1.0"};
+    case Profile::kOptiPoint:
+      return {"optiPoint 420 advance", ""};  // how it counts its firmware is not known
+    case Profile::kV3R3:
+      break;
+  }
+  return {"OpenStage 60", "V3 R5.1.0"};
+}
+
 Outgoing Phone::Initial(const std::string& reason, bool changed) const {
-  const bool v2 = profile_ == Profile::kV2R2;
-  const std::string type = profile_ == Profile::kCp ? "OpenScape Desk Phone CP410" : "OpenStage 60";
+  const auto [type, firmware] = Model();
   Outgoing message;
   message.reason = reason;
   message.items = {{"device-type", "", type, ""},
                    {"related-device-type", "", type, ""},
                    {"software-type", "", "Siemens SIP", ""},
-                   {"software-version", "",
-                    v2                         ? "V2 R2.30.0"
-                    : profile_ == Profile::kCp ? "V3 R5.12.0"
-                                               : "V3 R5.1.0",
-                    ""},
+                   {"software-version", "", firmware, ""},
                    {"contact-me-uri", "",
                     "http://" + InUri(ip_) + ":" + std::to_string(world_.options.contact_port) +
                         "/contact_dls.html/ContactDLS",
@@ -47,7 +58,7 @@ Outgoing Phone::Initial(const std::string& reason, bool changed) const {
                    {"user-pwd", "", "123456", ""},
                    {"user-pwd-unicode", "", "", "failed"},
                    {"mobility-enabled", "", "false", ""}};
-  if (reason == "local-changes" && !v2) {
+  if (reason == "local-changes" && !is_old()) {
     message.items.push_back({"configuration-attached-flag", "", "true", ""});
     message.items.push_back({"configuration-attached-number", "", "1", ""});
     message.items.push_back(KeyLabel(1));

@@ -34,9 +34,9 @@ void AddRun(CLI::App& app, phonesim::Options& run, std::vector<std::string>& dls
   fleet->add_option("--path", run.path, "URL path of the server")->capture_default_str();
   fleet
       ->add_option("--profile", run.profile,
-                   "Firmware: keep-alive (v3r3, v2r2), one connection per message and TLS 1.2 (cp)")
+                   "Family and firmware: keep-alive, or one connection per message and TLS 1.2 (cp)")
       ->capture_default_str()
-      ->check(CLI::IsMember({"v3r3", "v2r2", "cp", "mix"}));
+      ->check(CLI::IsMember({"v3r3", "v2r2", "cp", "desk-phone-ip", "optipoint", "mix"}));
   fleet
       ->add_option("--contact-gap-seconds", run.contact_gap_seconds,
                    "Contact-me requests within it are ignored")

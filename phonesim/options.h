@@ -18,7 +18,7 @@ struct Options {
   std::vector<std::pair<std::string, int>> dls = {{"127.0.0.1", 18443}};
   std::string dls_choice = "first";  // first, per-phone, per-message
   std::string path = "/DeploymentService/LoginService";
-  std::string profile = "v3r3";  // v3r3, v2r2, cp, mix
+  std::string profile = "v3r3";  // v3r3, v2r2, cp, desk-phone-ip, optipoint, mix
   double contact_gap_seconds = 300;
   double crash_interval_seconds = 1;
   double busy_share = 0, busy_seconds = 5;

@@ -37,9 +37,11 @@ Phone::Phone(World& world, int number)
       mac_(MacOf(world.options.first_mac, number)),
       e164_(std::to_string(world.options.e164_base + number)),
       random_(world.options.seed * 1000003 + number),
-      profile_(IsCp(world.options, number)   ? Profile::kCp
-               : IsV2(world.options, number) ? Profile::kV2R2
-                                             : Profile::kV3R3),
+      profile_(IsCp(world.options, number)                ? Profile::kCp
+               : IsV2(world.options, number)              ? Profile::kV2R2
+               : world.options.profile == "desk-phone-ip" ? Profile::kDeskPhoneIp
+               : world.options.profile == "optipoint"     ? Profile::kOptiPoint
+                                                          : Profile::kV3R3),
       slow_(Chance(world.options.slow_share)),
       contact_door_(world.io, ip_, world.options.contact_port, Pace(),
                     [this](Door::Connection connection) { return AnswerContactMe(std::move(connection)); }),

@@ -14,6 +14,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -65,7 +66,7 @@ class Phone : public std::enable_shared_from_this<Phone> {
   nlohmann::ordered_json Status() const;
 
  private:
-  enum class Profile { kV3R3, kV2R2, kCp };
+  enum class Profile { kV3R3, kV2R2, kCp, kDeskPhoneIp, kOptiPoint };
 
   // contact_me.cc
   awaitable<void> AnswerContactMe(Door::Connection connection);
@@ -93,11 +94,16 @@ class Phone : public std::enable_shared_from_this<Phone> {
   // True when the server closed the session properly.
   awaitable<bool> Session(std::string reason, std::shared_ptr<const SecureAccess> candidates = nullptr);
   awaitable<bool> Talk(std::string reason, bool changed);
+  // Device type and firmware.
+  std::pair<const char*, const char*> Model() const;
   Outgoing Initial(const std::string& reason, bool changed) const;
   Item KeyLabel(int key) const;
   std::string RandomNonce();
   // By the phone's policy: for the first message of a session, or for a later one.
   std::string NonceFor(bool first);
+
+  // Before V3: no send-solicited, no OCSP, no local changes along with the message.
+  bool is_old() const { return profile_ == Profile::kV2R2 || profile_ == Profile::kOptiPoint; }
 
   // actions.cc
   // The reply to an action; false in `goes_on` for actions without a reply.

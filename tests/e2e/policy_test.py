@@ -41,7 +41,9 @@ class PolicyTest(Base):
     def test_B_045_levels_where_the_firmware_has_them_and_a_tick_box_where_not(self):
         for profile, item, levels in (("v3r3", "sip-tls-authentication-policy", {TRUSTED: "1", FULL: "2", NONE: "0"}),
                                       ("cp", "sip-tls-authentication-policy", {FULL: "2", NONE: "0"}),
-                                      ("v2r2", "voip-server-validation", {TRUSTED: "true", NONE: "false"})):
+                                      ("desk-phone-ip", "sip-tls-authentication-policy", {TRUSTED: "1", NONE: "0"}),
+                                      ("v2r2", "voip-server-validation", {TRUSTED: "true", NONE: "false"}),
+                                      ("optipoint", "voip-server-validation", {TRUSTED: "true", NONE: "false"})):
             with self.subTest(profile):
                 self.setUp()
                 phones = self.phones(1, "--profile", profile)
@@ -49,9 +51,9 @@ class PolicyTest(Base):
                 for level, value in levels.items():
                     self.set(level)
                     self.assertEqual(self.told(phones, item), {phones.mac(1): value})
-                name = "sip-verification" if profile != "v2r2" else "tls-server-validation"
+                name = "tls-server-validation" if "true" in levels.values() else "sip-verification"
                 self.assertEqual(self.confirmed(phones.mac(1), name), {"level": "none"})
-                if profile == "v2r2":
+                if "true" in levels.values():
                     self.assertIn("none or trusted", self.not_set(FULL, "LEVEL_NOT_SUPPORTED"))
 
     def test_B_045_every_service_has_its_policy(self):

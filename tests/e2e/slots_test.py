@@ -82,7 +82,7 @@ class SlotsTest(unittest.TestCase):
         self.assertEqual({name for name, one in types.items() if one.confirmed}, {"wbm", "secure-mode"})
 
     def test_D_27_every_slot_is_deployed_and_ca_slots_keep_current_and_next(self):
-        for profile, block in (("v3r3", 81), ("cp", 82)):
+        for profile, block in (("v3r3", 81), ("cp", 82), ("desk-phone-ip", 88)):
             with self.subTest(profile):
                 phones = self.phones(2, block, "--profile", profile)
                 self.finished([self.deploy(phones, slot) for slot in (*LEAVES, *AUTHORITIES)],
