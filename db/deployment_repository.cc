@@ -76,6 +76,8 @@ constexpr Query kSupersedeUnfinished{"deployment_supersede_unfinished", R"sql(
     FROM deployment d, device v
    WHERE d.id = $1 AND v.location_id = $2 AND job.device_id = v.id AND job.slot = d.slot
      AND job.finished_at IS NULL AND job.deployment_id IS DISTINCT FROM d.id
+     -- In waves, what somebody did by hand stays until the phone's turn.
+     AND (job.deployment_id IS NOT NULL OR d.wave_size = 0)
      AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id))sql"};
 constexpr Query kCreateAll{"deployment_create_jobs", R"sql(
   INSERT INTO job (deployment_id, device_id, location_id, slot, run_at, deadline)
@@ -108,6 +110,7 @@ constexpr Query kSupersedeForDevices{"deployment_supersede_for_devices", R"sql(
     FROM device v, deployment d
    WHERE v.id = ANY($1::bigint[]) AND d.location_id = v.location_id AND d.active AND d.started_at IS NOT NULL
      AND job.device_id = v.id AND job.slot = d.slot AND job.finished_at IS NULL AND job.deployment_id IS DISTINCT FROM d.id
+     AND (job.deployment_id IS NOT NULL OR d.wave_after IS NULL)
      AND NOT EXISTS (SELECT 1 FROM job had WHERE had.device_id = v.id AND had.deployment_id = d.id))sql"};
 // While waves are to come, a phone waits for its turn, or for the next wave when its turn is over.
 constexpr Query kCreateForDevices{"deployment_create_jobs_for_devices", R"sql(

@@ -48,6 +48,11 @@ constexpr Query kListByE164{"device_list_by_e164",
 constexpr Query kListByNetwork{"device_list_by_network", "SELECT " DEVICE_COLUMNS
                                                          " FROM device WHERE mac > $1"
                                                          " AND ip_address <<= $7::inet" DEVICE_REST};
+// Keys of a phone that is gone would stay for ever: nothing points at them any more.
+constexpr Query kDeleteKeys{"device_delete_keys", R"sql(
+  WITH certificates AS (SELECT id FROM certificate WHERE device_id = $1),
+  keys AS (DELETE FROM certificate_key WHERE certificate_id IN (SELECT id FROM certificates))
+  UPDATE certificate SET state = 'discarded' WHERE device_id = $1 AND state = 'issued')sql"};
 constexpr Query kDelete{"device_delete", "DELETE FROM device WHERE id = $1"};
 
 constexpr Query kInsertRegistered{"device_insert_registered", R"sql(
@@ -110,7 +115,7 @@ constexpr Query kSupersedeActive{"certificate_supersede_active", R"sql(
                   WHERE c.device_id = d.device_id AND c.slot = $2 AND c.state = 'active' AND c.id <> d.new_id)
            FROM unnest($1::bigint[], $3::bigint[]) AS d (device_id, new_id))))sql"};
 constexpr Query kMarkActive{"certificate_mark_active", R"sql(
-  UPDATE certificate SET state = 'active' WHERE id = ANY($1::bigint[]) AND state = 'issued')sql"};
+  UPDATE certificate SET state = 'active' WHERE id = ANY($1::bigint[]) AND state IN ('issued', 'superseded'))sql"};
 constexpr Query kFillSlots{"slot_set_active", R"sql(
   INSERT INTO device_slot (device_id, slot, active_id, active_at)
   SELECT device_id, $2, certificate_id, now()
@@ -219,6 +224,7 @@ absl::StatusOr<std::vector<DeviceRecord>> ListDevices(Tx& tx, const DeviceFilter
 }
 
 absl::Status DeleteDevice(Tx& tx, std::int64_t id) {
+  RETURN_IF_ERROR(tx.Execute(kDeleteKeys, id).status());
   return tx.Execute(kDelete, id).status();
 }
 

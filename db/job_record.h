@@ -57,6 +57,8 @@ inline constexpr char kPinExpired[] = "PIN_EXPIRED";
 inline constexpr char kPinRetriesExceeded[] = "PIN_RETRIES_EXCEEDED";
 inline constexpr char kAccepted[] = "ACCEPTED";
 inline constexpr char kTryAgain[] = "TRY_AGAIN";
+inline constexpr char kKeyErased[] = "KEY_ERASED";
+inline constexpr char kNothingToDo[] = "NOTHING_TO_DO";
 }  // namespace job_reason
 
 // Proof of holding a job: (job, worker, attempt). A holder whose fence is out of date updates no row.

@@ -206,13 +206,17 @@ constexpr Query kCancel{"job_cancel", CANCEL_SET "id = $1"};
 constexpr Query kCancelOfDeployment{"job_cancel_of_deployment", CANCEL_SET "deployment_id = $1"};
 constexpr Query kCancelOfDevice{"job_cancel_of_device", CANCEL_SET "device_id = $1"};
 
+// A manual job stands for what was wanted then: not once somebody wanted something else.
 #define RETRY_SET                                                                             \
   "UPDATE job SET state = 'scheduled', reason = 'RETRIED_BY_OPERATOR', reason_text = '', "    \
   "attempt = attempt + 1, failures = 0, unanswered = 0, run_at = now(), finished_at = NULL, " \
   "deadline = now() + coalesce(manual_deadline, (SELECT d.job_deadline FROM deployment d "    \
-  "WHERE d.id = job.deployment_id)) WHERE job.state IN ('failed', 'timed_out', 'cancelled') " \
+  "WHERE d.id = job.deployment_id)), location_id = CASE WHEN manual_deadline IS NULL THEN "   \
+  "location_id ELSE (SELECT v.location_id FROM device v WHERE v.id = job.device_id) END "     \
+  "WHERE job.state IN ('failed', 'timed_out', 'cancelled') "                                  \
   "AND NOT EXISTS (SELECT 1 FROM job other WHERE other.device_id = job.device_id "            \
-  "AND other.slot = job.slot AND other.finished_at IS NULL) AND "
+  "AND other.slot = job.slot AND (other.finished_at IS NULL OR "                              \
+  "(job.manual_deadline IS NOT NULL AND other.id > job.id))) AND "
 constexpr Query kRetry{"job_retry", RETRY_SET "job.id = $1"};
 constexpr Query kRetryFailed{"job_retry_failed",
                              RETRY_SET "job.deployment_id = $1 AND job.state IN ('failed', 'timed_out')"};

@@ -6,8 +6,10 @@ namespace phonepki::db {
 namespace {
 
 constexpr Query kGetLeaf{"slot_get_leaf", R"sql(
-  SELECT s.imported_id, i.sha256, coalesce(s.imported_id = s.active_id, false), s.active_id
+  SELECT s.imported_id, i.sha256, coalesce(s.imported_id = s.active_id, false), s.active_id,
+         k.certificate_id IS NOT NULL
     FROM device_slot s LEFT JOIN certificate i ON i.id = s.imported_id
+    LEFT JOIN certificate_key k ON k.certificate_id = s.imported_id
    WHERE s.device_id = $1 AND s.slot = $2)sql"};
 constexpr Query kInsertFile{"certificate_insert_from_file", R"sql(
   INSERT INTO certificate (serial, kind, state, subject, not_before, not_after, der, sha256, chain, device_id, slot,
@@ -23,7 +25,7 @@ constexpr Query kDiscardImported{"slot_discard_imported", R"sql(
     SELECT c.id FROM device_slot s JOIN certificate c ON c.id = s.imported_id
      WHERE s.device_id = ANY($1::bigint[]) AND s.slot = $2 AND c.state = 'issued'),
   keys AS (DELETE FROM certificate_key WHERE certificate_id IN (SELECT id FROM former))
-  UPDATE certificate SET state = 'discarded' WHERE id IN (SELECT id FROM former))sql"};
+  UPDATE certificate SET state = 'discarded' WHERE id IN (SELECT id FROM former) AND state = 'issued')sql"};
 constexpr Query kSetImported{"slot_set_imported", R"sql(
   INSERT INTO device_slot (device_id, slot, imported_id, imported_at)
   SELECT device_id, $2, certificate_id, now()
@@ -57,7 +59,10 @@ constexpr Query kFindCas{"trusted_ca_find", R"sql(
   ca ".id, " ca ".sha256, " ca ".der, " ca ".serial, " ca ".subject, to_usec(" ca \
      ".not_before), to_usec(" ca ".not_after)"
 constexpr Query kListPlaces{"device_ca_list",
-                            "SELECT p.slot, p.position, coalesce(p.wanted, ''), to_usec(p.imported_at), "
+                            "SELECT p.slot, p.position, coalesce(CASE WHEN EXISTS (SELECT 1 FROM job j WHERE "
+                            "j.device_id = p.device_id "
+                            "AND j.slot = p.slot AND j.finished_at IS NULL AND j.deployment_id IS NULL) "
+                            "THEN p.wanted END, ''), to_usec(p.imported_at), "
                             "to_usec(p.active_at), " CA_COLUMNS("i") ", " CA_COLUMNS("a") R"sql(
     FROM device_ca p LEFT JOIN trusted_ca i ON i.id = p.imported_id LEFT JOIN trusted_ca a ON a.id = p.active_id
    WHERE p.device_id = $1 AND ($2 = '' OR p.slot = $2) ORDER BY p.slot, p.position)sql"};
@@ -69,8 +74,19 @@ constexpr Query kSetImportedCas{"device_ca_set_imported", R"sql(
 constexpr Query kClearImportedCas{"device_ca_clear_imported", R"sql(
   UPDATE device_ca SET imported_id = NULL, imported_at = NULL, wanted = NULL
    WHERE device_id = $1 AND slot = $2 AND position = ANY($3::int[]))sql"};
-constexpr Query kWantCaActivation{"device_ca_want_activation", R"sql(
-  UPDATE device_ca SET wanted = 'activate' WHERE device_id = $1 AND slot = $2 AND imported_id IS NOT NULL)sql"};
+// Left by a job that did not come to it.
+constexpr Query kResetWantedCas{"device_ca_reset_wanted", R"sql(
+  UPDATE device_ca SET wanted = NULL
+   WHERE device_id = $1 AND slot = $2 AND wanted IS NOT NULL
+     AND NOT EXISTS (SELECT 1 FROM job j WHERE j.device_id = $1 AND j.slot = $2 AND j.finished_at IS NULL
+                                           AND j.deployment_id IS NULL))sql"};
+// What a deployment has brought since stays.
+constexpr Query kWantNewCas{"device_ca_want_new", R"sql(
+  UPDATE device_ca SET wanted = 'activate'
+   WHERE device_id = $1 AND slot = $2 AND imported_id IS DISTINCT FROM active_id
+     AND imported_id IS NOT NULL AND (active_at IS NULL OR imported_at >= active_at))sql"};
+constexpr Query kWantSameCas{"device_ca_want_same", R"sql(
+  UPDATE device_ca SET wanted = 'activate' WHERE device_id = $1 AND slot = $2 AND imported_id = active_id)sql"};
 constexpr Query kWantCaRemoval{"device_ca_want_removal", R"sql(
   UPDATE device_ca SET imported_id = NULL, imported_at = NULL, wanted = CASE WHEN active_id IS NOT NULL THEN 'remove' END
    WHERE device_id = $1 AND slot = $2 AND position = ANY($3::int[]))sql"};
@@ -83,18 +99,32 @@ constexpr Query kSetActiveCas{"device_ca_set_active", R"sql(
   INSERT INTO device_ca (device_id, slot, position, active_id, active_at)
   SELECT $1, $2, position, ca, now() FROM unnest($3::int[], $4::bigint[]) AS i (position, ca)
       ON CONFLICT (device_id, slot, position)
-      DO UPDATE SET active_id = excluded.active_id, active_at = excluded.active_at)sql"};
+      DO UPDATE SET active_id = excluded.active_id, active_at = excluded.active_at, wanted = NULL)sql"};
 // Rows that say nothing any more.
 constexpr Query kDropEmpty{"device_ca_drop_empty", R"sql(
   DELETE FROM device_ca WHERE device_id = $1 AND slot = $2 AND imported_id IS NULL AND active_id IS NULL)sql"};
 
-// Raising attempt takes the job away from whoever holds it.
+// Raising attempt takes the job away from whoever holds it. A certificate that a deployment's job had not
+// brought to the phone yet is of no use any more; its key goes.
 constexpr Query kSupersede{"job_supersede_by_operator", R"sql(
+  WITH taken AS (
+    SELECT id, certificate_id, deployment_id IS NOT NULL AND state NOT IN ('running', 'verifying') AS unused
+      FROM job
+     WHERE device_id = ANY($1::bigint[]) AND slot = $2 AND finished_at IS NULL
+       AND ($3::boolean IS FALSE OR deployment_id IS NULL)
+     ORDER BY id FOR NO KEY UPDATE),
+  keys AS (DELETE FROM certificate_key k USING taken WHERE taken.unused AND k.certificate_id = taken.certificate_id),
+  unused AS (
+    UPDATE certificate SET state = 'discarded' FROM taken
+     WHERE taken.unused AND certificate.id = taken.certificate_id AND certificate.state = 'issued')
   UPDATE job
      SET state = 'superseded', reason = 'SUPERSEDED_BY_OPERATOR', reason_text = $4, attempt = attempt + 1,
          worker = NULL, lease_expires_at = NULL, finished_at = now()
-   WHERE device_id = ANY($1::bigint[]) AND slot = $2 AND finished_at IS NULL
-     AND ($3::boolean IS FALSE OR deployment_id IS NULL))sql"};
+    FROM taken WHERE job.id = taken.id)sql"};
+constexpr Query kUnderWay{"job_manual_under_way", R"sql(
+  SELECT id FROM job
+   WHERE device_id = $1 AND slot = $2 AND finished_at IS NULL AND deployment_id IS NULL AND certificate_id IS NOT NULL
+     AND state IN ('running', 'verifying'))sql"};
 constexpr Query kCreateJob{"job_create_manual", R"sql(
   INSERT INTO job (device_id, location_id, slot, certificate_id, run_at, deadline, manual_deadline)
   SELECT id, location_id, $2, $3, now(), now() + make_interval(secs => $4::float8),
@@ -121,6 +151,7 @@ absl::StatusOr<LeafSlotRecord> GetLeafSlot(Tx& tx, std::int64_t device_id, const
   record.imported_sha256 = ToBytes(rows[0][1]);
   record.imported_is_active = rows[0][2].as<bool>();
   if (!rows[0][3].is_null()) record.active_id = rows[0][3].as<std::int64_t>();
+  record.imported_has_key = rows[0][4].as<bool>();
   return record;
 }
 
@@ -207,8 +238,11 @@ absl::Status ClearImportedCas(Tx& tx, std::int64_t device_id, const std::string&
 }
 
 absl::StatusOr<bool> WantCaActivation(Tx& tx, std::int64_t device_id, const std::string& slot) {
-  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kWantCaActivation, device_id, slot));
-  return rows.affected_rows() > 0;
+  RETURN_IF_ERROR(tx.Execute(kResetWantedCas, device_id, slot).status());
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kWantNewCas, device_id, slot));
+  if (rows.affected_rows() > 0) return true;
+  ASSIGN_OR_RETURN(pqxx::result same, tx.Execute(kWantSameCas, device_id, slot));
+  return same.affected_rows() > 0;
 }
 
 absl::Status WantCaRemoval(Tx& tx, std::int64_t device_id, const std::string& slot,
@@ -230,6 +264,13 @@ absl::Status SetActiveCas(Tx& tx, std::int64_t device_id, const std::string& slo
 absl::Status SupersedeJobs(Tx& tx, const std::vector<std::int64_t>& devices, const std::string& slot,
                            bool manual_only, const std::string& text) {
   return tx.Execute(kSupersede, devices, slot, manual_only, text).status();
+}
+
+absl::StatusOr<std::optional<std::int64_t>> FindManualJobUnderWay(Tx& tx, std::int64_t device_id,
+                                                                  const std::string& slot) {
+  ASSIGN_OR_RETURN(pqxx::result rows, tx.Execute(kUnderWay, device_id, slot));
+  if (rows.empty()) return std::optional<std::int64_t>();
+  return std::optional<std::int64_t>(rows[0][0].as<std::int64_t>());
 }
 
 absl::StatusOr<std::optional<std::int64_t>> CreateManualJob(Tx& tx, std::int64_t device_id,

@@ -22,6 +22,7 @@ struct LeafSlotRecord {
   std::optional<std::int64_t> imported_id;
   base::Bytes imported_sha256;
   bool imported_is_active = false;
+  bool imported_has_key = false;
   std::optional<std::int64_t> active_id;
 };
 
@@ -40,7 +41,7 @@ struct CaPlaceRecord {
   std::optional<absl::Time> imported_at;
   std::optional<TrustedCaRecord> active;
   std::optional<absl::Time> active_at;
-  // What the manual job of the slot is to do here.
+  // What the unfinished manual job of the slot is to do here.
   enum class Wanted { kNothing, kActivate, kRemove } wanted = Wanted::kNothing;
 };
 
@@ -74,7 +75,8 @@ absl::Status SetImportedCas(Tx& tx, std::int64_t device_id, const std::string& s
 // Takes imported certificates away again. Active ones stay.
 absl::Status ClearImportedCas(Tx& tx, std::int64_t device_id, const std::string& slot,
                               const std::vector<std::int64_t>& positions);
-// The phone is to get what is imported. False: nothing is.
+// The phone is to get what is imported and newer than what it has, or the same again if nothing is newer.
+// False: nothing is imported.
 absl::StatusOr<bool> WantCaActivation(Tx& tx, std::int64_t device_id, const std::string& slot);
 // The phone is to lose what is active in these places, and nothing is imported into them any more.
 absl::Status WantCaRemoval(Tx& tx, std::int64_t device_id, const std::string& slot,
@@ -85,6 +87,9 @@ absl::Status SettleWantedCas(Tx& tx, std::int64_t device_id, const std::string& 
 absl::Status SetActiveCas(Tx& tx, std::int64_t device_id, const std::string& slot,
                           const std::vector<std::int64_t>& positions, const std::vector<std::int64_t>& cas);
 
+// The manual job that is bringing a certificate to the slot right now: the phone may have it already.
+absl::StatusOr<std::optional<std::int64_t>> FindManualJobUnderWay(Tx& tx, std::int64_t device_id,
+                                                                  const std::string& slot);
 // Ends the unfinished job for the slot on these devices; `manual_only`: unless a deployment made it.
 absl::Status SupersedeJobs(Tx& tx, const std::vector<std::int64_t>& devices, const std::string& slot,
                            bool manual_only, const std::string& text);

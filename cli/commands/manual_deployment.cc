@@ -1,4 +1,6 @@
 // Manual certificate deployment: chapters 3.12.2.1, 3.12.2.2 and 3.12.3.1 of the OpenScape guide.
+#include <algorithm>
+
 #include "base/error.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/common.h"
@@ -89,6 +91,8 @@ Command Import() {
       ASSIGN_OR_RETURN(*request.mutable_file()->mutable_passphrase(),
                        ReadPassphrase(session, args->passphrase_file));
     }
+    // A thousand RSA keys take most of a minute.
+    session.set_timeout(std::max(session.timeout(), absl::Minutes(5)));
     absl::StatusOr<v1::ImportCertificatesResponse> response =
         session.Call(&Stub::ImportCertificates, request);
     if (base::ReasonOf(response.status()) == "PASSPHRASE_NEEDED" && session.environment().in_is_terminal) {

@@ -44,3 +44,13 @@ CREATE TABLE device_ca (
 );
 CREATE INDEX device_ca_imported_idx ON device_ca (imported_id) WHERE imported_id IS NOT NULL;
 CREATE INDEX device_ca_active_idx ON device_ca (active_id) WHERE active_id IS NOT NULL;
+
+-- A manual job goes with its phone: claims and limits count it where the phone is.
+CREATE FUNCTION manual_jobs_move() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE job SET location_id = NEW.location_id
+   WHERE device_id = NEW.id AND deployment_id IS NULL AND finished_at IS NULL;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER device_manual_jobs_move AFTER UPDATE OF location_id ON device FOR EACH ROW
+  WHEN (OLD.location_id <> NEW.location_id) EXECUTE FUNCTION manual_jobs_move();

@@ -87,6 +87,11 @@ bool IsDeletion(const CertificateSlot& slot, const db::JobRecord& job) {
   return job.is_manual() && slot.holds == CertificateSlot::Holds::kCertificate && !job.certificate_id;
 }
 
+// Some write 0A, some A.
+std::string WithoutZeros(const std::string& digits) {
+  return digits.substr(std::min(digits.find_first_not_of('0'), digits.size()));
+}
+
 // A refusal that will be the same next time.
 bool IsHopeless(const std::string& item_status) {
   for (const char* status :
@@ -108,6 +113,27 @@ absl::StatusOr<db::DeliverableRecord> PhoneDialogue::IssueNow(const CertificateO
         RETURN_IF_ERROR(db::SetJobCertificate(tx, order.job, certificate));
         return db::GetDeliverable(tx, certificate);
       });
+}
+
+// Fills in what the phone is to be told. An inner status: that cannot be done any more.
+absl::StatusOr<absl::Status> PhoneDialogue::PrepareManual(db::Tx& tx, const CertificateSlot& slot,
+                                                          const db::JobRecord& job, Answer& answer) {
+  if (slot.holds == CertificateSlot::Holds::kCertificate && job.certificate_id) {
+    ASSIGN_OR_RETURN(answer.deliverable, db::GetDeliverable(tx, *job.certificate_id));
+    if (!answer.deliverable->wrapped_key.empty()) return absl::OkStatus();
+    return base::WithReason(absl::FailedPreconditionError("the private key has been erased; import it again"),
+                            db::job_reason::kKeyErased);
+  }
+  if (IsDeletion(slot, job)) {
+    answer.items = {DeletionItem(slot, slot.first_place())};
+  } else if (slot.holds == CertificateSlot::Holds::kSettings) {
+    ASSIGN_OR_RETURN(answer.items, WantedSettings(tx, slot, job));
+  } else {
+    ASSIGN_OR_RETURN(answer.items, CaItems(tx, slot, job));
+  }
+  if (!answer.items.empty()) return absl::OkStatus();
+  return base::WithReason(absl::FailedPreconditionError("what it was to bring has been deleted meanwhile"),
+                          db::job_reason::kNothingToDo);
 }
 
 absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, const db::DeviceRecord& device,
@@ -132,6 +158,13 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
     RETURN_IF_ERROR(plan.status());
     answer.enrolment = *std::move(plan);
   }
+  if (job.is_manual()) {
+    ASSIGN_OR_RETURN(absl::Status why_not, PrepareManual(tx, *answer.slot, job, answer));
+    if (!why_not.ok()) {
+      RETURN_IF_ERROR(Fail(tx, job, base::ReasonOf(why_not), std::string(why_not.message()), true));
+      return Answer{};
+    }
+  }
   answer.action = ActionKind::kWriteItems;
   answer.new_cookie = NewCookie();
   ASSIGN_OR_RETURN(db::JobFence fence,
@@ -139,16 +172,9 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::StartDelivery(db::Tx& tx, c
                                       NewSession(contact, device.id, db::session_step::kWrite), job.id,
                                       phone::PrintReason(contact.message.reason), options_.session_timeout,
                                       db::job_reason::kInSession, "the phone has called"));
+  if (job.is_manual()) return answer;
   if (answer.slot->holds == CertificateSlot::Holds::kCaCertificates) {
     ASSIGN_OR_RETURN(answer.items, CaItems(tx, *answer.slot, job));
-    return answer;
-  }
-  if (answer.slot->holds == CertificateSlot::Holds::kSettings) {
-    ASSIGN_OR_RETURN(answer.items, WantedSettings(tx, *answer.slot, job));
-    return answer;
-  }
-  if (IsDeletion(*answer.slot, job)) {
-    answer.items = {DeletionItem(*answer.slot, answer.slot->first_place())};
     return answer;
   }
   if (job.certificate_id) {
@@ -257,7 +283,7 @@ absl::StatusOr<PhoneDialogue::Answer> PhoneDialogue::OnReadBack(db::Tx& tx, cons
   // A phone that needs a restart first may tell of the one before; the probe will see.
   const bool later = options_.restart_after_write && slot->proof == CertificateSlot::Proof::kProbe;
   if (!later && !serial.empty() && !work.certificate_serial.empty() &&
-      ca::HexLower(work.certificate_serial) != serial) {
+      WithoutZeros(ca::HexLower(work.certificate_serial)) != WithoutZeros(serial)) {
     RETURN_IF_ERROR(Fail(tx, job, db::job_reason::kReadBackMismatch,
                          "the phone reads back a certificate with another serial number", false));
     return Close(tx, session);

@@ -133,6 +133,8 @@ class PhoneDialogue {
   static Answer AskForInfo(const CertificateSlot& slot);
   // The job's slot; kNotFound when the table does not have it any more.
   absl::StatusOr<const CertificateSlot*> SlotOf(const db::JobRecord& job) const;
+  absl::StatusOr<absl::Status> PrepareManual(db::Tx& tx, const CertificateSlot& slot,
+                                             const db::JobRecord& job, Answer& answer);
   absl::StatusOr<Answer> OnSettingsRead(db::Tx& tx, const db::SessionRecord& session,
                                         const db::JobRecord& job, const CertificateSlot& slot,
                                         const phone::WorkpointMessage& message);

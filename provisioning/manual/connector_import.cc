@@ -1,4 +1,6 @@
 // Import from a connector (B-051): each phone gets a certificate of its own, issued now.
+#include <algorithm>
+
 #include <absl/container/flat_hash_map.h>
 #include <absl/strings/str_cat.h>
 
@@ -30,10 +32,8 @@ absl::StatusOr<std::vector<DeviceOutcome>> ManualDeployment::ImportFromConnector
     }
     ASSIGN_OR_RETURN(ca::CertificateInfo anchor, ca::ParseCertificate(connector.trust_anchor));
     return ForEach("certificate.import", selection, *slot, options.validate_only, actor,
-                   [&](db::Tx& tx, const db::DeviceRecord& device, DeviceOutcome& outcome) -> absl::Status {
-                     RETURN_IF_ERROR(ImportCas(tx, device, *slot, {anchor}, options.replace, outcome));
-                     if (!options.activate || !outcome.status.ok()) return absl::OkStatus();
-                     return ActivateOn(tx, device, *slot, outcome);
+                   [&](db::Tx& tx, const db::DeviceRecord& device, DeviceOutcome& outcome) {
+                     return ImportCas(tx, device, *slot, {anchor}, options, outcome);
                    });
   }
   std::vector<CertificateOrder> orders;
@@ -41,6 +41,8 @@ absl::StatusOr<std::vector<DeviceOutcome>> ManualDeployment::ImportFromConnector
       std::vector<DeviceOutcome> outcomes,
       ForEach("certificate.import", selection, *slot, options.validate_only, actor,
               [&](db::Tx& tx, const db::DeviceRecord& device, DeviceOutcome& outcome) -> absl::Status {
+                ASSIGN_OR_RETURN(outcome.status, NothingUnderWay(tx, device, *slot));
+                if (!outcome.status.ok()) return absl::OkStatus();
                 ASSIGN_OR_RETURN(db::LocationRecord location, db::GetLocation(tx, device.location_id));
                 outcome.message = "imported";
                 orders.push_back(
@@ -61,8 +63,15 @@ absl::StatusOr<std::vector<DeviceOutcome>> ManualDeployment::ImportFromConnector
   }
   const std::vector<absl::StatusOr<std::int64_t>> certificates =
       issuance_.IssueBatch(once, [&](db::Tx& tx, const std::vector<IssuedForDevice>& made) -> absl::Status {
+        // Somebody else may act on the same phones since they were looked at, or may have deleted one.
+        std::vector<std::string> macs;
+        for (const CertificateOrder& order : once) macs.push_back(order.names.mac);
+        ASSIGN_OR_RETURN(std::vector<db::DeviceRecord> locked, db::LockDevicesByMac(tx, macs));
         std::vector<std::int64_t> devices, ids;
         for (const IssuedForDevice& one : made) {
+          const bool there = std::any_of(locked.begin(), locked.end(),
+                                         [&](const auto& device) { return device.id == one.device_id; });
+          if (!there) continue;
           devices.push_back(one.device_id);
           ids.push_back(one.certificate_id);
         }

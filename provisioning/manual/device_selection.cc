@@ -1,6 +1,7 @@
 #include "provisioning/manual/device_selection.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <absl/strings/str_cat.h>
 
@@ -12,8 +13,10 @@
 namespace phonepki::provisioning {
 namespace {
 
-absl::StatusOr<std::vector<db::DeviceRecord>> LockSelected(db::Tx& tx, const Selection& selection,
-                                                           int limit) {
+// In one transaction: phones that are locked cannot talk to the server.
+constexpr std::size_t kChunk = 50;
+
+absl::StatusOr<std::vector<std::string>> Resolve(db::Tx& tx, const Selection& selection, int limit) {
   std::vector<std::string> macs(selection.macs.begin(), selection.macs.end());
   if (selection.location_id) {
     db::DeviceFilter filter;
@@ -29,13 +32,13 @@ absl::StatusOr<std::vector<db::DeviceRecord>> LockSelected(db::Tx& tx, const Sel
   if (static_cast<int>(macs.size()) > limit) {
     return base::InvalidField("selection", "SELECTION", absl::StrCat("at most ", limit, " phones at once"));
   }
-  ASSIGN_OR_RETURN(std::vector<db::DeviceRecord> devices, db::LockDevicesByMac(tx, macs));
+  ASSIGN_OR_RETURN(std::vector<db::DeviceRecord> devices, db::FindDevicesByMac(tx, macs));
   for (const std::string& mac : selection.macs) {
-    bool found = false;
-    for (const db::DeviceRecord& device : devices) found |= device.mac == mac;
+    const bool found = std::any_of(devices.begin(), devices.end(),
+                                   [&](const db::DeviceRecord& device) { return device.mac == mac; });
     if (!found) return base::WithField(base::NotFound(absl::StrCat("no device devices/", mac)), "selection");
   }
-  return devices;
+  return macs;
 }
 
 }  // namespace
@@ -47,21 +50,31 @@ absl::Status RefusedForDevice(const std::string& reason, const std::string& text
 absl::StatusOr<std::vector<DeviceOutcome>> ForEachSelected(
     db::Database& database, const Selection& selection, const Act& act, const std::function<void()>& on_jobs,
     absl::FunctionRef<absl::Status(db::Tx&, const db::DeviceRecord&, DeviceOutcome&)> act_on) {
+  ASSIGN_OR_RETURN(std::vector<std::string> macs,
+                   database.InTransactionReturning(
+                       "selection", [&](db::Tx& tx) { return Resolve(tx, selection, act.max_devices); }));
   std::vector<DeviceOutcome> outcomes;
-  RETURN_IF_ERROR(database.InTransaction(act.name, [&](db::Tx& tx) -> absl::Status {
-    outcomes.clear();
-    ASSIGN_OR_RETURN(std::vector<db::DeviceRecord> devices, LockSelected(tx, selection, act.max_devices));
-    std::int64_t done = 0;
-    for (const db::DeviceRecord& device : devices) {
-      DeviceOutcome& outcome = outcomes.emplace_back();
-      outcome.mac = device.mac;
-      RETURN_IF_ERROR(act_on(tx, device, outcome));
-      done += outcome.status.ok() ? 1 : 0;
-    }
-    if (act.validate_only) return db::DryRunEnd();
-    return db::AppendAudit(tx, {{act.actor, act.name, "devices",
-                                 absl::StrCat("{", act.audit_detail, ", \"devices\": ", done, "}")}});
-  }));
+  for (std::size_t start = 0; start < macs.size(); start += kChunk) {
+    const std::vector<std::string> chunk(
+        macs.begin() + static_cast<std::ptrdiff_t>(start),
+        macs.begin() + static_cast<std::ptrdiff_t>(std::min(start + kChunk, macs.size())));
+    std::vector<DeviceOutcome> done;
+    RETURN_IF_ERROR(database.InTransaction(act.name, [&](db::Tx& tx) -> absl::Status {
+      done.clear();
+      ASSIGN_OR_RETURN(std::vector<db::DeviceRecord> devices, db::LockDevicesByMac(tx, chunk));
+      std::int64_t good = 0;
+      for (const db::DeviceRecord& device : devices) {
+        DeviceOutcome& outcome = done.emplace_back();
+        outcome.mac = device.mac;
+        RETURN_IF_ERROR(act_on(tx, device, outcome));
+        good += outcome.status.ok() ? 1 : 0;
+      }
+      if (act.validate_only) return db::DryRunEnd();
+      return db::AppendAudit(tx, {{act.actor, act.name, "devices",
+                                   absl::StrCat("{", act.audit_detail, ", \"devices\": ", good, "}")}});
+    }));
+    std::move(done.begin(), done.end(), std::back_inserter(outcomes));
+  }
   bool jobs = false;
   for (DeviceOutcome& outcome : outcomes) {
     if (act.validate_only) outcome.job_id.reset();

@@ -31,18 +31,18 @@ struct DeviceOutcome {
   std::string message;  // what was done
 };
 
-// One transaction of somebody's act.
+// What somebody does.
 struct Act {
-  const char* name;  // of the transaction, and in the audit log
+  const char* name;  // of the transactions, and in the audit log
   std::string actor;
   std::string audit_detail;  // JSON members: "\"slot\": \"wbm\""
   int max_devices = 1000;
   bool validate_only = false;
 };
 
-// Does `act_on` for each phone. Only what is about a single phone may be told as its outcome's status; what
-// `act_on` returns ends everything. `on_jobs` is called when jobs were made. kInvalidArgument SELECTION on
-// "selection"; kNotFound.
+// Does `act_on` for each phone, fifty to a transaction: after a failure in between, those before it are done.
+// Only what is about a single phone may be told as its outcome's status; what `act_on` returns ends
+// everything. `on_jobs` is called when jobs were made. kInvalidArgument SELECTION on "selection"; kNotFound.
 absl::StatusOr<std::vector<DeviceOutcome>> ForEachSelected(
     db::Database& database, const Selection& selection, const Act& act, const std::function<void()>& on_jobs,
     absl::FunctionRef<absl::Status(db::Tx&, const db::DeviceRecord&, DeviceOutcome&)> act_on);

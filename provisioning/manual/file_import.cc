@@ -57,10 +57,12 @@ absl::Status ManualDeployment::ImportLeaf(db::Tx& tx, const db::DeviceRecord& de
                                           const std::vector<base::Bytes>& chain, const ca::PrivateKey& key,
                                           DeviceOutcome& outcome) const {
   ASSIGN_OR_RETURN(db::LeafSlotRecord former, db::GetLeafSlot(tx, device.id, slot.name));
-  if (former.imported_sha256 == leaf.sha256 && !former.imported_is_active) {
+  if (former.imported_sha256 == leaf.sha256 && former.imported_has_key && !former.imported_is_active) {
     outcome.message = "is imported already";
     return absl::OkStatus();
   }
+  ASSIGN_OR_RETURN(outcome.status, NothingUnderWay(tx, device, slot));
+  if (!outcome.status.ok()) return absl::OkStatus();
   db::CertificateRecord record;
   record.serial = leaf.serial;
   record.kind = slot.profile;
@@ -83,8 +85,8 @@ absl::Status ManualDeployment::ImportLeaf(db::Tx& tx, const db::DeviceRecord& de
 
 absl::Status ManualDeployment::ImportCas(db::Tx& tx, const db::DeviceRecord& device,
                                          const CertificateSlot& slot,
-                                         const std::vector<ca::CertificateInfo>& cas, bool replace,
-                                         DeviceOutcome& outcome) {
+                                         const std::vector<ca::CertificateInfo>& cas,
+                                         const ManualOptions& options, DeviceOutcome& outcome) const {
   using Wanted = db::CaPlaceRecord::Wanted;
   ASSIGN_OR_RETURN(std::vector<db::CaPlaceRecord> places, db::ListCaPlaces(tx, device.id, slot.name));
   std::vector<const db::CaPlaceRecord*> at(slot.places(), nullptr);
@@ -102,10 +104,12 @@ absl::Status ManualDeployment::ImportCas(db::Tx& tx, const db::DeviceRecord& dev
     positions.push_back(slot.first_place() + offset);
     added.push_back(&info);
   };
-  if (replace) {
+  if (options.replace) {
     for (std::size_t i = 0; i < cas.size(); ++i) put(static_cast<int>(i), cas[i]);
     for (int offset = static_cast<int>(cas.size()); offset < slot.places(); ++offset) {
-      if (at[offset] != nullptr) leftover.push_back(slot.first_place() + offset);
+      if (at[offset] == nullptr) continue;
+      leftover.push_back(slot.first_place() + offset);
+      disturbs |= at[offset]->wanted != Wanted::kNothing;
     }
   } else {
     int free = 0;
@@ -143,10 +147,13 @@ absl::Status ManualDeployment::ImportCas(db::Tx& tx, const db::DeviceRecord& dev
         db::SupersedeJobs(tx, {device.id}, slot.name, true, "another certificate has been imported"));
   }
   RETURN_IF_ERROR(db::SetImportedCas(tx, device.id, slot.name, positions, ids));
-  if (!leftover.empty()) RETURN_IF_ERROR(db::WantCaRemoval(tx, device.id, slot.name, leftover));
+  if (!leftover.empty()) RETURN_IF_ERROR(db::ClearImportedCas(tx, device.id, slot.name, leftover));
   outcome.message = known == 0 ? absl::StrCat("imported: ", added.size())
                                : absl::StrCat("imported: ", added.size(), ", there already: ", known);
-  return absl::OkStatus();
+  if (!options.activate) return absl::OkStatus();
+  RETURN_IF_ERROR(ActivateOn(tx, device, slot, outcome));
+  if (!outcome.status.ok() || leftover.empty()) return absl::OkStatus();
+  return db::WantCaRemoval(tx, device.id, slot.name, leftover);
 }
 
 absl::StatusOr<ManualDeployment::FileImport> ManualDeployment::ImportFile(
@@ -166,15 +173,11 @@ absl::StatusOr<ManualDeployment::FileImport> ManualDeployment::ImportFile(
       return WrongFile("TOO_MANY_CAS", absl::StrCat("the file has ", ders.size(), " CA certificates, and ",
                                                     slot->title, " has room for ", slot->places()));
     }
-    ASSIGN_OR_RETURN(
-        result.outcomes,
-        ForEach("certificate.import", selection, *slot, options.validate_only, actor,
-                [&](db::Tx& tx, const db::DeviceRecord& device, DeviceOutcome& outcome) -> absl::Status {
-                  RETURN_IF_ERROR(
-                      ImportCas(tx, device, *slot, result.certificates, options.replace, outcome));
-                  if (!options.activate || !outcome.status.ok()) return absl::OkStatus();
-                  return ActivateOn(tx, device, *slot, outcome);
-                }));
+    ASSIGN_OR_RETURN(result.outcomes,
+                     ForEach("certificate.import", selection, *slot, options.validate_only, actor,
+                             [&](db::Tx& tx, const db::DeviceRecord& device, DeviceOutcome& outcome) {
+                               return ImportCas(tx, device, *slot, result.certificates, options, outcome);
+                             }));
     return result;
   }
   if (!file.key || !file.leaf) {
@@ -212,7 +215,8 @@ absl::StatusOr<ManualDeployment::FileImport> ManualDeployment::ImportFile(
                   return absl::OkStatus();
                 }
                 RETURN_IF_ERROR(ImportLeaf(tx, device, *slot, leaf, chain, *file.key, outcome));
-                return options.activate ? ActivateOn(tx, device, *slot, outcome) : absl::OkStatus();
+                if (!options.activate || !outcome.status.ok()) return absl::OkStatus();
+                return ActivateOn(tx, device, *slot, outcome);
               }));
   result.certificates.push_back(std::move(leaf));
   return result;

@@ -1,5 +1,7 @@
 #include "provisioning/manual/manual_deployment.h"
 
+#include <algorithm>
+
 #include <absl/strings/str_cat.h>
 
 #include "base/error.h"
@@ -60,6 +62,16 @@ absl::StatusOr<std::vector<DeviceOutcome>> ManualDeployment::ForEach(const char*
                          });
 }
 
+absl::StatusOr<absl::Status> ManualDeployment::NothingUnderWay(db::Tx& tx, const db::DeviceRecord& device,
+                                                               const CertificateSlot& slot) {
+  ASSIGN_OR_RETURN(std::optional<std::int64_t> job, db::FindManualJobUnderWay(tx, device.id, slot.name));
+  if (!job) return absl::OkStatus();
+  return RefusedForDevice("JOB_UNDER_WAY",
+                          absl::StrCat("jobs/", *job,
+                                       " is bringing a certificate to the phone right now; wait "
+                                       "for its end, or cancel it"));
+}
+
 absl::Status ManualDeployment::ActivateOn(db::Tx& tx, const db::DeviceRecord& device,
                                           const CertificateSlot& slot, DeviceOutcome& outcome) const {
   outcome.message = "goes to the phone";
@@ -105,7 +117,6 @@ absl::StatusOr<std::vector<DeviceOutcome>> ManualDeployment::DeleteImported(cons
   return ForEach("certificate.delete_imported", selection, *slot, validate_only, actor,
                  [&](db::Tx& tx, const db::DeviceRecord& device, DeviceOutcome& outcome) -> absl::Status {
                    outcome.message = "is not imported any more";
-                   bool under_way = true;
                    if (HoldsCas(*slot)) {
                      ASSIGN_OR_RETURN(std::vector<db::CaPlaceRecord> places,
                                       db::ListCaPlaces(tx, device.id, slot->name));
@@ -113,19 +124,30 @@ absl::StatusOr<std::vector<DeviceOutcome>> ManualDeployment::DeleteImported(cons
                          places, sha256, [](const auto& place) -> const auto& { return place.imported; });
                      if (positions.empty()) outcome.status = NothingThere("imported", *slot, sha256);
                      if (positions.empty()) return absl::OkStatus();
-                     under_way = false;
-                     for (const db::CaPlaceRecord& place : places)
-                       under_way |= place.wanted == Wanted::kActivate;
                      RETURN_IF_ERROR(db::ClearImportedCas(tx, device.id, slot->name, positions));
+                     // A job under way goes on with the rest of what it was to do.
+                     const auto gone = [&](const db::CaPlaceRecord& place) {
+                       return std::find(positions.begin(), positions.end(), place.position) !=
+                              positions.end();
+                     };
+                     bool hit = false, rest = false;
+                     for (const db::CaPlaceRecord& place : places) {
+                       if (place.wanted != Wanted::kNothing) (gone(place) ? hit : rest) = true;
+                     }
+                     if (hit && rest) {
+                       return StartManualJob(tx, device, slot->name, std::nullopt, job_deadline_, outcome);
+                     }
+                     if (!hit) return absl::OkStatus();
                    } else {
                      ASSIGN_OR_RETURN(db::LeafSlotRecord leaf, db::GetLeafSlot(tx, device.id, slot->name));
                      if (!leaf.imported_id) outcome.status = NothingThere("imported", *slot, "");
                      if (!leaf.imported_id) return absl::OkStatus();
-                     RETURN_IF_ERROR(db::ClearImported(tx, device.id, slot->name));
+                     ASSIGN_OR_RETURN(outcome.status, NothingUnderWay(tx, device, *slot));
+                     if (!outcome.status.ok()) return absl::OkStatus();
                    }
-                   if (!under_way) return absl::OkStatus();
-                   return db::SupersedeJobs(tx, {device.id}, slot->name, true,
-                                            "what it was to bring has been deleted");
+                   RETURN_IF_ERROR(db::SupersedeJobs(tx, {device.id}, slot->name, true,
+                                                     "what it was to bring has been deleted"));
+                   return HoldsCas(*slot) ? absl::OkStatus() : db::ClearImported(tx, device.id, slot->name);
                  });
 }
 
@@ -135,34 +157,38 @@ absl::StatusOr<std::vector<DeviceOutcome>> ManualDeployment::DeleteActive(const 
                                                                           bool validate_only,
                                                                           const std::string& actor) {
   ASSIGN_OR_RETURN(const CertificateSlot* slot, SlotFor(slot_name));
-  return ForEach("certificate.delete_active", selection, *slot, validate_only, actor,
-                 [&](db::Tx& tx, const db::DeviceRecord& device, DeviceOutcome& outcome) -> absl::Status {
-                   outcome.message = "is to be deleted on the phone";
-                   if (HoldsCas(*slot)) {
-                     ASSIGN_OR_RETURN(std::vector<db::CaPlaceRecord> places,
-                                      db::ListCaPlaces(tx, device.id, slot->name));
-                     const std::vector<std::int64_t> positions = PositionsOf(
-                         places, sha256, [](const auto& place) -> const auto& { return place.active; });
-                     if (positions.empty()) outcome.status = NothingThere("active", *slot, sha256);
-                     if (positions.empty()) return absl::OkStatus();
-                     ASSIGN_OR_RETURN(std::string policy,
-                                      PolicyThatNeeds(tx, slots_, device, *slot, positions));
-                     if (!policy.empty()) {
-                       outcome.status = RefusedForDevice(
-                           "CA_NEEDED_BY_POLICY",
-                           absl::StrCat("without it the phone could not reach its server any more: set ",
-                                        policy, " to none first"));
-                       return absl::OkStatus();
-                     }
-                     RETURN_IF_ERROR(db::WantCaRemoval(tx, device.id, slot->name, positions));
-                     return StartManualJob(tx, device, slot->name, std::nullopt, job_deadline_, outcome);
-                   }
-                   ASSIGN_OR_RETURN(db::LeafSlotRecord leaf, db::GetLeafSlot(tx, device.id, slot->name));
-                   if (!leaf.active_id) outcome.status = NothingThere("active", *slot, "");
-                   if (!leaf.active_id) return absl::OkStatus();
-                   RETURN_IF_ERROR(db::ClearImported(tx, device.id, slot->name));
-                   return StartManualJob(tx, device, slot->name, std::nullopt, job_deadline_, outcome);
-                 });
+  return ForEach(
+      "certificate.delete_active", selection, *slot, validate_only, actor,
+      [&](db::Tx& tx, const db::DeviceRecord& device, DeviceOutcome& outcome) -> absl::Status {
+        outcome.message = "is to be deleted on the phone";
+        if (HoldsCas(*slot)) {
+          ASSIGN_OR_RETURN(std::vector<db::CaPlaceRecord> places,
+                           db::ListCaPlaces(tx, device.id, slot->name));
+          const std::vector<std::int64_t> positions = PositionsOf(
+              places, sha256, [](const auto& place) -> const auto& { return place.active; });
+          if (positions.empty()) outcome.status = NothingThere("active", *slot, sha256);
+          if (positions.empty()) return absl::OkStatus();
+          ASSIGN_OR_RETURN(std::string policy,
+                           PolicyThatNeeds(tx, slots_, device, *slot, positions, clock_.Now()));
+          if (!policy.empty()) {
+            outcome.status = RefusedForDevice(
+                "CA_NEEDED_BY_POLICY",
+                absl::StrCat("without it the phone could not reach its server any more: set ", policy,
+                             " to none first"));
+            return absl::OkStatus();
+          }
+          RETURN_IF_ERROR(db::WantCaRemoval(tx, device.id, slot->name, positions));
+          return StartManualJob(tx, device, slot->name, std::nullopt, job_deadline_, outcome);
+        }
+        ASSIGN_OR_RETURN(db::LeafSlotRecord leaf, db::GetLeafSlot(tx, device.id, slot->name));
+        if (!leaf.active_id) outcome.status = NothingThere("active", *slot, "");
+        if (!leaf.active_id) return absl::OkStatus();
+        ASSIGN_OR_RETURN(outcome.status, NothingUnderWay(tx, device, *slot));
+        if (!outcome.status.ok()) return absl::OkStatus();
+        RETURN_IF_ERROR(StartManualJob(tx, device, slot->name, std::nullopt, job_deadline_, outcome));
+        // Another one may wait there for its second step.
+        return leaf.imported_is_active ? db::ClearImported(tx, device.id, slot->name) : absl::OkStatus();
+      });
 }
 
 }  // namespace phonepki::provisioning

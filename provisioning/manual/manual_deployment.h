@@ -83,9 +83,13 @@ class ManualDeployment {
   absl::Status ImportLeaf(db::Tx& tx, const db::DeviceRecord& device, const CertificateSlot& slot,
                           const ca::CertificateInfo& leaf, const std::vector<base::Bytes>& chain,
                           const ca::PrivateKey& key, DeviceOutcome& outcome) const;
-  static absl::Status ImportCas(db::Tx& tx, const db::DeviceRecord& device, const CertificateSlot& slot,
-                                const std::vector<ca::CertificateInfo>& cas, bool replace,
-                                DeviceOutcome& outcome);
+  // With options.activate also on the phone; only then what the slot held beyond them is removed.
+  absl::Status ImportCas(db::Tx& tx, const db::DeviceRecord& device, const CertificateSlot& slot,
+                         const std::vector<ca::CertificateInfo>& cas, const ManualOptions& options,
+                         DeviceOutcome& outcome) const;
+  // An inner status: JOB_UNDER_WAY.
+  static absl::StatusOr<absl::Status> NothingUnderWay(db::Tx& tx, const db::DeviceRecord& device,
+                                                      const CertificateSlot& slot);
   // What is imported goes to the phone.
   absl::Status ActivateOn(db::Tx& tx, const db::DeviceRecord& device, const CertificateSlot& slot,
                           DeviceOutcome& outcome) const;

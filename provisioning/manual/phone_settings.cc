@@ -175,7 +175,7 @@ absl::StatusOr<std::vector<DeviceOutcome>> PhoneSettings::SetOcsp(const Selectio
 
 absl::StatusOr<std::string> PolicyThatNeeds(db::Tx& tx, const SlotTable& slots,
                                             const db::DeviceRecord& device, const CertificateSlot& slot,
-                                            const std::vector<std::int64_t>& positions) {
+                                            const std::vector<std::int64_t>& positions, absl::Time now) {
   const auto goes = [&](const db::CaPlaceRecord& place) {
     return place.wanted == db::CaPlaceRecord::Wanted::kRemove ||
            (place.slot == slot.name &&
@@ -184,6 +184,8 @@ absl::StatusOr<std::string> PolicyThatNeeds(db::Tx& tx, const SlotTable& slots,
   for (const CertificateSlot& policy : slots.slots()) {
     if (std::find(policy.needs_ca.begin(), policy.needs_ca.end(), slot.name) == policy.needs_ca.end())
       continue;
+    // One of the firmware that the phone had before is in force no longer.
+    if (!slots.CheckSupport(policy, device.device_type, device.software_version).ok()) continue;
     ASSIGN_OR_RETURN(std::vector<db::SettingRecord> settings, db::ListSettings(tx, device.id, policy.name));
     for (const db::SettingRecord& setting : settings) {
       if (setting.wanted == kLevelNone && setting.confirmed.value_or(kLevelNone) == kLevelNone) continue;
@@ -192,7 +194,7 @@ absl::StatusOr<std::string> PolicyThatNeeds(db::Tx& tx, const SlotTable& slots,
         ASSIGN_OR_RETURN(std::vector<db::CaPlaceRecord> places, db::ListCaPlaces(tx, device.id, name));
         left +=
             static_cast<int>(std::count_if(places.begin(), places.end(), [&](const db::CaPlaceRecord& place) {
-              return place.active && !goes(place);
+              return place.active && place.active->not_after > now && !goes(place);
             }));
       }
       if (left == 0) return policy.title;

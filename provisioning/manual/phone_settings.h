@@ -68,6 +68,6 @@ class PhoneSettings {
 // places of the CA slot; empty: none.
 absl::StatusOr<std::string> PolicyThatNeeds(db::Tx& tx, const SlotTable& slots,
                                             const db::DeviceRecord& device, const CertificateSlot& slot,
-                                            const std::vector<std::int64_t>& positions);
+                                            const std::vector<std::int64_t>& positions, absl::Time now);
 
 }  // namespace phonepki::provisioning

@@ -4,9 +4,11 @@ Environment (set by tests/e2e/CMakeLists.txt): PHONEPKI_BUILD, the build directo
 """
 
 import collections
+import contextlib
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -65,10 +67,23 @@ MODULES = {
 }
 
 
+_given_ports = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below those that outgoing connections get, free on every address of both families, and never the same again."""
+    while True:
+        port = random.randrange(20000, 32000)
+        if port in _given_ports:
+            continue
+        _given_ports.add(port)
+        try:
+            with socket.create_server(("", port)), contextlib.ExitStack() as more:
+                if socket.has_dualstack_ipv6():
+                    more.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6))
+                return port
+        except OSError:
+            continue
 
 
 def wait_for(what, condition, seconds=60):

@@ -367,7 +367,111 @@ class FromFileTest(ManualDeploymentTest):
         self.wrong("NOT_FOUND", "selection", "spe-ca", ["00:1A:E8:99:99:99"], file=self.pem("first"))
 
 
+class SecondThoughtsTest(ManualDeploymentTest):
+    """What was wanted once must not come back when something else is wanted."""
+
+    def cancelled(self, job):
+        self.server.call("JobService", "CancelJob", name=job)
+        self.ended(job, "cancelled")
+
+    def test_a_cancelled_deletion_is_not_made_up_for_later(self):
+        phones = self.phones(1)
+        self.do("ImportCertificates", "spe-ca", file=self.pem("first"), activate=True)
+        phones.order("offline")
+        [outcome] = self.manual("DeleteCertificates", "spe-ca", which="ACTIVE").outcomes
+        self.cancelled(outcome.job)
+        phones.order("online")
+        self.do("ImportCertificates", "spe-ca", file=self.pem("second"), activate=True)
+        self.assertEqual(self.places(phones.mac(1), "spe-ca"), {0: (None, "first"), 1: ("second", "second")})
+        self.assertEqual(self.held(phones, "spe-ca", "0"), self.shop.serial("first"))
+
+    def test_an_old_manual_job_is_not_retried_after_a_newer_one(self):
+        phones = self.phones(1)
+        self.do("ImportCertificates", "wbm", connector="connectors/Lab connector", activate=True)
+        phones.order("offline")
+        [old] = self.manual("DeleteCertificates", "wbm", which="ACTIVE").outcomes
+        self.cancelled(old.job)
+        phones.order("online")
+        self.do("ImportCertificates", "wbm", connector="connectors/Lab connector", activate=True)
+        with self.assertRaises(harness.Refusal):
+            self.server.call("JobService", "RetryJob", name=old.job)
+        self.assertNotIn(None, self.certificates(phones.mac(1), "wbm"))
+
+    def test_a_retried_job_without_anything_to_bring_says_so(self):
+        phones = self.phones(1)
+        phones.order("offline")
+        [outcome] = self.manual("ImportCertificates", "spe-ca", file=self.pem("first"), activate=True).outcomes
+        self.cancelled(outcome.job)
+        self.manual("DeleteCertificates", "spe-ca", which="IMPORTED")
+        self.server.call("JobService", "RetryJob", name=outcome.job)
+        phones.order("online")
+        self.ended(outcome.job, "failed")
+        self.assertEqual(self.server.call("JobService", "GetJob", name=outcome.job).job.reason, "NOTHING_TO_DO")
+
+    def test_deleting_the_active_one_leaves_what_waits_for_its_second_step(self):
+        phones = self.phones(1)
+        self.do("ImportCertificates", "wbm", connector="connectors/Lab connector", activate=True)
+        self.do("ImportCertificates", "wbm", connector="connectors/Lab connector")
+        waiting, _ = self.certificates(phones.mac(1), "wbm")
+        self.do("DeleteCertificates", "wbm", which="ACTIVE")
+        self.assertEqual(self.certificates(phones.mac(1), "wbm"), (waiting, None))
+        self.do("ActivateCertificates", "wbm")
+        self.assertEqual(self.certificates(phones.mac(1), "wbm"), (waiting, waiting))
+
+    def test_a_certificate_whose_key_was_erased_can_be_imported_again(self):
+        phones = self.phones(1)
+        mac = phones.mac(1)
+        self.shop.leaf("again", "first")
+        bag = self.file(self.shop.pkcs12("again", "first"))
+        self.do("ImportCertificates", "wbm", [mac], file=bag, activate=True)
+        deployment = self.server.deploy(self.place)
+        harness.wait_for("the deployment", lambda: self.server.progress(deployment)["succeeded"] == 1)
+        self.do("ImportCertificates", "wbm", [mac], file=bag, activate=True)
+        self.assertEqual(self.certificates(mac, "wbm"), (self.shop.serial("again"),) * 2)
+
+    def test_replacing_in_two_steps_removes_nothing_before_the_second(self):
+        phones = self.phones(1)
+        self.do("ImportCertificates", "spe-ca", file=self.pem("first", "second"), activate=True)
+        self.do("ImportCertificates", "spe-ca", file=self.pem("third"), replace=True)
+        self.assertEqual(self.places(phones.mac(1), "spe-ca"), {0: ("third", "first"), 1: (None, "second")})
+        self.do("ActivateCertificates", "spe-ca")
+        self.assertEqual(self.places(phones.mac(1), "spe-ca"), {0: ("third", "third"), 1: (None, "second")})
+
+    def test_a_manual_job_goes_with_its_phone(self):
+        phones = self.phones(1)
+        phones.order("offline")
+        [outcome] = self.manual("ImportCertificates", "spe-ca", file=self.pem("first"), activate=True).outcomes
+        self.server.call("LocationService", "DeleteLocation", name=f"locations/{self.place}")
+        phones.order("online")
+        self.ended(outcome.job)
+
+    def test_no_key_of_a_deleted_phone_stays(self):
+        phones = self.phones(1)
+        phones.order("offline")
+        self.do("ImportCertificates", "wbm", connector="connectors/Lab connector")
+        keys = "SELECT count(*) FROM certificate_key k JOIN certificate c ON c.id = k.certificate_id JOIN device v ON v.id = c.device_id"
+        self.assertEqual(self.server.sql(keys + f" WHERE v.mac = '{phones.mac(1)}'"), [["1"]])
+        total = "SELECT count(*) FROM certificate_key"
+        before = int(self.server.sql(total)[0][0])
+        self.server.call("DeviceService", "DeleteDevice", name=f"devices/{phones.mac(1)}")
+        self.assertEqual(int(self.server.sql(total)[0][0]), before - 1)
+
+
 class AutomaticCaTest(ManualDeploymentTest):
+    def test_B_058_what_a_deployment_brought_is_not_undone_by_an_older_import(self):
+        phones = self.phones(1)
+        self.do("ImportCertificates", "spe-ca", file=self.pem("first"), activate=True)
+        deployment = self.server.call(
+            "DeploymentService", "CreateDeployment", location=f"locations/{self.place}", certificate_type="spe-ca",
+            connector="connectors/Lab connector", activate=True).deployment.name
+        harness.wait_for("the deployment", lambda: self.server.progress(deployment)["succeeded"] == 1)
+        [(_, deployed)] = self.places(phones.mac(1), "spe-ca").values()
+        self.assertNotEqual(deployed, "first")
+        serial = self.held(phones, "spe-ca", "0")
+        self.do("ImportCertificates", "spe-ca", file=self.pem("second"), activate=True)
+        self.assertEqual(self.places(phones.mac(1), "spe-ca"), {0: ("first", deployed), 1: ("second", "second")})
+        self.assertEqual(self.held(phones, "spe-ca", "0"), serial)
+
     def test_B_058_cas_of_a_deployment_are_active_and_never_imported(self):
         phones = self.phones(1)
         deployment = self.server.call(

@@ -31,11 +31,35 @@ TEST(SlotTableTest, TheBuiltInTableHasTheThirteenSlotsOfV3R3AndSpe) {
   const SlotTable& table = SlotTable::BuiltIn();
   int places = 0;
   for (const CertificateSlot& slot : table.slots()) {
-    places += slot.indexes ? slot.indexes->second - slot.indexes->first + 1 : 1;
+    if (slot.holds != CertificateSlot::Holds::kSettings) places += slot.places();
   }
   // Thirteen (wpi.md 7.2), the credentials of secure mode, SPE, and two places for SPE CAs (current and
   // next).
   EXPECT_EQ(places, 13 + 1 + 1 + 2);
+}
+
+TEST(SlotTableTest, B_045_ThePolicyOfAServiceDependsOnFamilyAndFirmware) {
+  const SlotTable& table = SlotTable::BuiltIn();
+  EXPECT_EQ((*table.PolicyFor("sip", "OpenStage 60", "V3 R5.1.0"))->name, "sip-verification");
+  EXPECT_EQ((*table.PolicyFor("sip", "OpenStage 60", "V2 R2.30.0"))->name, "tls-server-validation");
+  EXPECT_EQ((*table.PolicyFor("sip", "optiPoint 420 advance", ""))->name, "tls-server-validation");
+  EXPECT_REASON(table.PolicyFor("xml-app", "OpenStage 60", "V2 R2.30.0"), "SLOT_NOT_SUPPORTED");
+  EXPECT_REASON(table.PolicyFor("fax", "OpenStage 60", "V3 R5.1.0"), "SLOT_NOT_SUPPORTED");
+  EXPECT_REASON(table.Get("sip-verification", "certificate_type"), "CERTIFICATE_TYPE");
+}
+
+TEST(SlotTableTest, APolicyNamesCaSlotsAndHasWords) {
+  const auto with = [](const std::string& setting) {
+    return SlotTable::Parse(
+        absl::StrCat(kFamilies, kNeeded, "  - {", kCa, "}\nsettings:\n  - {", setting, "}\n"));
+  };
+  const std::string item = "items: [{key: level, item: i, values: {none: a, full: b}}]";
+  EXPECT_OK(with("name: s, title: S, service: sip, needs_ca: [x-ca], confirmed: false, " + item));
+  EXPECT_REASON(with("name: s, title: S, service: sip, needs_ca: [wbm], confirmed: false, " + item),
+                "SLOT_TABLE");
+  EXPECT_REASON(with("name: s, title: S, service: sip, confirmed: false, items: [{key: a, item: i}]"),
+                "SLOT_TABLE");
+  EXPECT_REASON(with("name: s, title: S, confirmed: false, items: []"), "SLOT_TABLE");
 }
 
 TEST(SlotTableTest, OnlyWhatIsDocumentedIsCalledConfirmed) {
