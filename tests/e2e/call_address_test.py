@@ -1,5 +1,6 @@
 """Which address phones call: their location's, the configured one, or the one that they are set to."""
 
+import ssl
 import unittest
 
 import harness
@@ -54,8 +55,11 @@ class LocationServerTest(CallAddressTest):
         way, secure_way = self.forwarder(self.server.phone), self.forwarder(self.server.secure)
         self.set_server(server_address=OTHER, server_port=way.port, server_secure_port=secure_way.port)
         # The certificate names the address because the location does, and these phones insist on it.
+        presented = lambda: ssl.get_server_certificate(("127.0.0.1", self.server.secure))
+        before = presented()
         self.server.call("SecurityService", "ActivateCredential", name=self.server.call(
             "SecurityService", "CreateCredential", kind="SERVER", connector="connectors/Lab connector").credential.name)
+        harness.wait_for("the door to change its certificate", lambda: presented() != before)
         phones = self.phones(PHONES, "--check-server-name")
         self.finished(self.server.enrol(self.place), PHONES)
         self.assertEqual((set(way.seen), set(secure_way.seen)), (self.addresses(), self.addresses()))
