@@ -301,6 +301,13 @@ class Phones:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def wait_for_registrations(server, block, count):
+    """Of the phones in 127.<block>.0.0/16, their inventory included."""
+    wait_for("registrations", lambda: server.sql(
+        f"SELECT count(*) FROM device WHERE inventory_at IS NOT NULL AND ip_address <<= '127.{block}.0.0/16'")
+        == [[str(count)]])
+
+
 def assert_ledger_equals_database(test, server, phones):
     """What each phone says was activated last is what the database calls active; one certificate per slot."""
     active = {mac: serial for mac, serial in server.sql(

@@ -81,9 +81,7 @@ class ManualDeploymentTest(unittest.TestCase):
     def phones(self, count, *extra):
         phones = harness.Phones(count, self.block, [self.server.phone], self.web_port, *extra)
         self.addCleanup(phones.close)
-        harness.wait_for("registrations", lambda: self.server.sql(
-            "SELECT count(*) FROM device WHERE inventory_at IS NOT NULL"
-            f" AND ip_address <<= '127.{self.block}.0.0/16'") == [[str(count)]])
+        harness.wait_for_registrations(self.server, self.block, count)
         return phones
 
     def manual(self, method, kind, macs=(), **fields):

@@ -39,9 +39,7 @@ class SlotsTest(unittest.TestCase):
                     rules=[dict(kind="CIDR", value=f"127.{block}.0.0/16")])
         phones = harness.Phones(count, block, [server.phone], self.web_port, *extra)
         self.addCleanup(phones.close)
-        harness.wait_for("registrations", lambda: server.sql(
-            "SELECT count(*) FROM device WHERE inventory_at IS NOT NULL"
-            f" AND ip_address <<= '127.{block}.0.0/16'") == [[str(count)]])
+        harness.wait_for_registrations(server, block, count)
         return phones
 
     def deploy(self, phones, slot, pki="Lab", server=None):
